@@ -1,0 +1,158 @@
+//! Plugs it together: one backend, from a configuration to a clean stop.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::AtomicU8},
+    time::Duration,
+};
+
+use anyhow::{Context, ensure};
+use tokio::net::TcpListener;
+use tracing::info;
+
+use crate::{
+    admin::{self, Admin, Phase},
+    clock::Clock,
+    config::{Algorithm, Config, StoreKind},
+    domain::{
+        mac::MacKeys,
+        token::{TokenKey, TokenKeys},
+    },
+    gateway::{Centrifugo, Gateway},
+    lifecycle::Lifecycle,
+    listener,
+    outbox::{Outbox, OutboxSettings},
+    proxy::{self, Proxy, ProxyMetrics},
+    ranking::Sweeper,
+    signaling::{Signaling, SignalingMetrics},
+    store::{MemoryStore, Store},
+    telemetry,
+};
+
+/// Most memberships in one process's memory: about 500 bytes each.
+const MAX_MEMBERS: usize = 1_000_000;
+/// How long each stage of a stop may take.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// A backend that is running.
+pub struct App {
+    proxy_address: SocketAddr,
+    admin_address: SocketAddr,
+    admin: Arc<Admin>,
+    // In the order in which they stop: calls come in through the first, and what they left goes out through the second.
+    calls: Lifecycle,
+    lanes: Lifecycle,
+    operators: Lifecycle,
+}
+
+impl App {
+    /// Starts a backend; it serves when this returns.
+    pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Self> {
+        let recorder = telemetry::recorder();
+        let metrics = recorder.handle();
+        let listen = async |what: &str, address| {
+            let listener = TcpListener::bind(address).await;
+            listener.with_context(|| format!("{what} = \"{address}\" cannot be listened on"))
+        };
+        let proxy_listener = listen("proxy.listen", config.proxy.listen).await?;
+        let admin_listener = listen("admin.listen", config.admin.listen).await?;
+        let (proxy_address, admin_address) = (proxy_listener.local_addr()?, admin_listener.local_addr()?);
+
+        let gateway: Arc<dyn Gateway> = Arc::new(
+            Centrifugo::new(&config.gateway.api_url, &config.gateway.api_key.0)
+                .context("gateway.api_key has characters that no HTTP header can hold")?,
+        );
+        let store: Arc<dyn Store> = match config.store.kind {
+            StoreKind::Memory => Arc::new(MemoryStore::new(MAX_MEMBERS)),
+        };
+        // Every part makes its series here, so that they exist at zero.
+        let (proxy, lanes, sweeper) = metrics::with_local_recorder(&recorder, || {
+            let settings = OutboxSettings {
+                window: config.batch.window,
+                lanes: config.batch.lanes,
+                capacity: config.batch.capacity,
+            };
+            let (outbox, lanes) = Outbox::new(settings, &gateway);
+            let signaling = Signaling {
+                store: store.clone(),
+                outbox,
+                gateway: gateway.clone(),
+                tokens: token_keys(config),
+                tickets: ticket_keys(config)?,
+                ticket_ttl: config.ticket.ttl,
+                ice_servers: config.ice.servers.clone(),
+                clock: clock.clone(),
+                metrics: SignalingMetrics::new(),
+            };
+            let proxy = Proxy {
+                signaling,
+                secret: config.proxy.secret.0.clone(),
+                client_ip_header: config.proxy.client_ip_header.parse().context("proxy.client_ip_header")?,
+                metrics: ProxyMetrics::new(),
+            };
+            anyhow::Ok((Arc::new(proxy), lanes, Sweeper::new(store.clone(), clock.clone())))
+        })?;
+
+        let phase = AtomicU8::new(Phase::Starting as u8);
+        let admin = Arc::new(Admin { phase, gateway, store, clock, metrics });
+        let app = Self {
+            proxy_address,
+            admin_address,
+            admin: admin.clone(),
+            calls: Lifecycle::default(),
+            lanes: Lifecycle::default(),
+            operators: Lifecycle::default(),
+        };
+        app.operators.start(|stop| listener::serve(admin_listener, admin::router(admin), stop));
+        app.operators.start(|stop| sweeper.run(stop));
+        for lane in lanes {
+            app.lanes.start(|stop| lane.run(stop));
+        }
+        app.calls.start(|stop| listener::serve(proxy_listener, proxy::router(proxy), stop));
+        app.admin.enter(Phase::Running);
+        info!("Serving proxy calls on {proxy_address}, health and metrics on {admin_address}");
+        Ok(app)
+    }
+
+    /// Where Centrifugo reaches us.
+    pub fn proxy_address(&self) -> SocketAddr {
+        self.proxy_address
+    }
+
+    /// Where operators do.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin_address
+    }
+
+    /// Resolves when a task that should not end has ended.
+    pub async fn failed(&self) {
+        tokio::select! {
+            () = self.calls.stopped() => {}
+            () = self.lanes.stopped() => {}
+            () = self.operators.stopped() => {}
+        }
+    }
+
+    /// Takes no more calls, finishes those in hand, publishes what was accepted. An error says what was left undone.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.admin.enter(Phase::Stopping);
+        let calls = self.calls.stop("The proxy listener", PATIENCE).await;
+        let lanes = self.lanes.stop("The outbox", PATIENCE).await;
+        let operators = self.operators.stop("The admin listener", PATIENCE).await;
+        ensure!(calls && lanes && operators, "not everything ended in time");
+        Ok(())
+    }
+}
+
+/// The keys of access tokens, as configured.
+pub fn token_keys(config: &Config) -> TokenKeys {
+    let key = |key: &crate::config::TokenKey| match key.alg {
+        Algorithm::HS256 => TokenKey::hs256(&key.id, &key.secret.0),
+    };
+    TokenKeys::new(config.token.keys.iter().map(key).collect(), &config.token.audience)
+}
+
+fn ticket_keys(config: &Config) -> anyhow::Result<MacKeys> {
+    let keys = config.ticket.keys.iter().map(|key| (key.id, key.secret.0.as_bytes()));
+    MacKeys::new(keys).context("ticket.keys is empty")
+}

@@ -1,0 +1,377 @@
+//! Configuration: one tree of structs. Defaults are in `config/default.toml`; a file changes what it names, and the
+//! environment wins over both.
+
+use std::{fmt, net::SocketAddr, path::Path, time::Duration};
+
+use anyhow::{Context, bail};
+use axum::http::{HeaderName, Uri};
+use config::{File, FileFormat, Value, ValueKind};
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::protocol::IceServer;
+
+const DEFAULTS: &str = include_str!("../config/default.toml");
+const ENVIRONMENT: &str = "STARLING_";
+
+/// Everything that can be configured.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Calls from Centrifugo.
+    pub proxy: Proxy,
+    /// Health and metrics.
+    pub admin: Admin,
+    /// Calls to Centrifugo.
+    pub gateway: Gateway,
+    /// Access tokens.
+    pub token: Token,
+    /// Tickets and resume tokens.
+    pub ticket: Ticket,
+    /// Memberships.
+    pub store: Store,
+    /// The outbox.
+    pub batch: Batch,
+    /// What clients are told about STUN and TURN.
+    pub ice: Ice,
+}
+
+/// `[proxy]`: the listener that Centrifugo calls, over gRPC or HTTP.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Proxy {
+    /// Address and port; port 0 takes a free one. Let nobody but Centrifugo reach it.
+    pub listen: SocketAddr,
+    /// What Centrifugo shows as `x-starling-secret`: at least 16 characters.
+    pub secret: Secret,
+    /// The header in which the gateway passes on the client's address. Whoever can write it can claim any address, so
+    /// the balancer in front of the gateway must overwrite it.
+    pub client_ip_header: String,
+}
+
+/// `[admin]`: the listener for operators.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Admin {
+    /// Address and port; port 0 takes a free one. What it shows is not for the public.
+    pub listen: SocketAddr,
+}
+
+/// `[gateway]`: Centrifugo's HTTP API.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gateway {
+    /// Up to and with `/api`; plain HTTP, on the internal network.
+    pub api_url: String,
+    /// Its API key: at least 16 characters.
+    pub api_key: Secret,
+}
+
+/// `[token]`: access tokens, which the publisher's own backend signs.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Token {
+    /// At least one. Tried in order for a token that names none.
+    pub keys: Vec<TokenKey>,
+    /// What a token's `aud` must say (or have among what it says).
+    pub audience: String,
+}
+
+/// One key of access tokens.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenKey {
+    /// What a token's `kid` calls it.
+    pub id: String,
+    /// Its algorithm.
+    pub alg: Algorithm,
+    /// The secret as plain text: at least 32 characters (RFC 7518, section 3.2).
+    pub secret: Secret,
+}
+
+/// The algorithm of an access token's key.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+pub enum Algorithm {
+    /// HMAC with SHA-256 under a shared secret.
+    HS256,
+}
+
+/// `[ticket]`: what permits one peer to signal another.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ticket {
+    /// At least one, the same on every node. The first signs, all verify: to rotate, add the new one behind, then move
+    /// it to the front, then take the old one away after `ttl`.
+    pub keys: Vec<TicketKey>,
+    /// How long a listed peer may be offered to: 10 s to 6 h. Short, and lists must be asked for more often; long, and a
+    /// peer that left can be pestered longer.
+    #[serde(with = "humantime_serde")]
+    pub ttl: Duration,
+}
+
+/// One key of tickets and resume tokens.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct TicketKey {
+    /// Travels in the ticket.
+    pub id: u8,
+    /// At least 32 characters.
+    pub secret: Secret,
+}
+
+/// `[store]`: where memberships are kept.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Store {
+    /// Which store.
+    pub kind: StoreKind,
+}
+
+/// The kind of store.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StoreKind {
+    /// This process's memory: for a single backend. A restart empties it, and clients join again.
+    Memory,
+}
+
+/// `[batch]`: how signals wait to be published.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Batch {
+    /// How long candidates wait to travel together: up to 1 s. Longer saves publications and costs time to link.
+    #[serde(with = "humantime_serde")]
+    pub window: Duration,
+    /// How many batches can be under way at once: 1 to 64.
+    pub lanes: usize,
+    /// How many signals (2 KB each or so) can wait in each lane before more are refused with 503: 16 to 1,000,000.
+    pub capacity: usize,
+}
+
+/// `[ice]`: STUN and TURN servers.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ice {
+    /// As in `RTCConfiguration.iceServers`. What stands here every client gets to see.
+    pub servers: Vec<IceServer>,
+}
+
+/// A text that is shown to nobody.
+#[derive(Clone, Deserialize)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "(empty)" } else { "***" })
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(if self.0.is_empty() { "" } else { "***" })
+    }
+}
+
+impl Config {
+    /// Reads the defaults, the file where given, and the environment; says everything that is wrong at once.
+    pub fn load(file: Option<&Path>) -> anyhow::Result<Self> {
+        let file = match file {
+            None => String::new(),
+            Some(path) => std::fs::read_to_string(path)
+                .with_context(|| format!("the configuration file {} cannot be read", path.display()))?,
+        };
+        let config = Self::parse(&file, std::env::vars())?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// Reads the defaults and `file`, the text of a configuration file.
+    pub fn from_text(file: &str) -> anyhow::Result<Self> {
+        let config = Self::parse(file, std::iter::empty())?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    fn parse(file: &str, environment: impl Iterator<Item = (String, String)>) -> anyhow::Result<Self> {
+        let defaults = File::from_str(DEFAULTS, FileFormat::Toml);
+        let known = config::Config::builder().add_source(defaults.clone()).build()?;
+        let mut builder =
+            config::Config::builder().add_source(defaults).add_source(File::from_str(file, FileFormat::Toml));
+        for (name, text) in environment {
+            // Without `__` it is somebody else's, such as what an orchestrator sets for a service called starling.
+            let Some(path) = name.strip_prefix(ENVIRONMENT).filter(|path| path.contains("__")) else { continue };
+            let key = path.to_ascii_lowercase().replace("__", ".");
+            let default =
+                known.get::<Value>(&key).map_err(|_| anyhow::anyhow!("{name}: there is no setting called {key}"))?;
+            let is_list = matches!(default.kind, ValueKind::Array(_));
+            builder = builder.set_override(key, value(&name, &text, is_list)?)?;
+        }
+        Ok(builder.build()?.try_deserialize()?)
+    }
+
+    /// Everything that serde cannot know. Each line names the field and the fix.
+    fn validate(&self) -> anyhow::Result<()> {
+        let mut wrong = Vec::new();
+        let mut secret = |field: String, secret: &Secret, least: usize| {
+            if secret.0.is_empty() {
+                let variable = field.to_ascii_uppercase().replace('.', "__");
+                wrong.push(format!(
+                    "{field} is missing: set it, or {ENVIRONMENT}{variable}, to what `openssl rand -hex 32` prints"
+                ));
+            } else if secret.0.len() < least {
+                wrong.push(format!("{field} is shorter than {least} characters: make one with `openssl rand -hex 32`"));
+            }
+        };
+        secret("proxy.secret".into(), &self.proxy.secret, 16);
+        secret("gateway.api_key".into(), &self.gateway.api_key, 16);
+        for key in &self.token.keys {
+            secret(format!("token.keys ({})", key.id), &key.secret, 32);
+        }
+        for key in &self.ticket.keys {
+            secret(format!("ticket.keys ({})", key.id), &key.secret, 32);
+        }
+        let mut demand = |good: bool, problem: &str| {
+            if !good {
+                wrong.push(problem.to_owned());
+            }
+        };
+        let distinct = |ids: Vec<String>| ids.iter().collect::<std::collections::HashSet<_>>().len() == ids.len();
+        let url = self.gateway.api_url.parse::<Uri>();
+        demand(
+            url.is_ok_and(|url| url.scheme_str() == Some("http") && url.host().is_some()),
+            "gateway.api_url is not an http:// URL, such as http://127.0.0.1:8001/api",
+        );
+        demand(
+            self.proxy.client_ip_header.parse::<HeaderName>().is_ok(),
+            "proxy.client_ip_header is not the name of a header, such as X-Real-Ip",
+        );
+        demand(
+            !self.token.keys.is_empty(),
+            "token.keys is empty: no client could connect. Add { id = \"1\", alg = \"HS256\", secret = \"...\" }",
+        );
+        demand(
+            distinct(self.token.keys.iter().map(|key| key.id.clone()).collect()),
+            "token.keys: two have the same id",
+        );
+        demand(!self.token.audience.is_empty(), "token.audience is empty: tokens for any service would do");
+        demand(!self.ticket.keys.is_empty(), "ticket.keys is empty: add { id = 1, secret = \"...\" }");
+        demand(
+            distinct(self.ticket.keys.iter().map(|key| key.id.to_string()).collect()),
+            "ticket.keys: two have the same id",
+        );
+        demand(
+            (Duration::from_secs(10)..=Duration::from_hours(6)).contains(&self.ticket.ttl),
+            "ticket.ttl is not from 10s to 6h",
+        );
+        demand(self.batch.window <= Duration::from_secs(1), "batch.window is longer than 1s");
+        demand((1..=64).contains(&self.batch.lanes), "batch.lanes is not from 1 to 64");
+        demand((16..=1_000_000).contains(&self.batch.capacity), "batch.capacity is not from 16 to 1000000");
+        demand(
+            self.ice.servers.iter().all(|server| {
+                let schemes = ["stun:", "stuns:", "turn:", "turns:"];
+                !server.urls.is_empty()
+                    && server.urls.iter().all(|url| schemes.iter().any(|scheme| url.starts_with(scheme)))
+            }),
+            "ice.servers: every server needs urls that begin with stun:, stuns:, turn: or turns:",
+        );
+        if !wrong.is_empty() {
+            bail!("the configuration is not complete or not right:\n  {}", wrong.join("\n  "));
+        }
+        Ok(())
+    }
+}
+
+/// A variable's text as a value: JSON where it looks like a list or table, words between commas for a list.
+fn value(name: &str, text: &str, is_list: bool) -> anyhow::Result<Value> {
+    if is_list && text.trim_start().starts_with('[') {
+        // JSON is what tables in a list need; the config crate's values deserialize from it.
+        return serde_json::from_str(text).with_context(|| format!("{name} is not a JSON list"));
+    }
+    if is_list {
+        let words: Vec<Value> =
+            text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(Value::from).collect();
+        return Ok(words.into());
+    }
+    Ok(text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAMPLE: &str = include_str!("../config/sample.toml");
+
+    fn parse(file: &str, environment: &[(&str, &str)]) -> anyhow::Result<Config> {
+        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let config = Config::parse(file, environment)?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    fn complaint(file: &str, environment: &[(&str, &str)]) -> String {
+        format!("{:#}", parse(file, environment).expect_err("this configuration is wrong"))
+    }
+
+    #[test]
+    fn the_sample_is_a_whole_configuration() {
+        let config = parse(SAMPLE, &[]).unwrap();
+        assert_eq!(config.batch.window, Duration::from_millis(100));
+        assert_eq!(config.ice.servers[0].urls, ["stun:stun.example.com:3478"]);
+    }
+
+    #[test]
+    fn the_defaults_say_what_is_missing() {
+        let complaint = complaint("", &[]);
+        for field in ["proxy.secret", "STARLING_PROXY__SECRET", "gateway.api_key", "token.keys", "ticket.keys"] {
+            assert!(complaint.contains(field), "{field} not in: {complaint}");
+        }
+    }
+
+    #[test]
+    fn the_environment_wins() {
+        let config = parse(
+            SAMPLE,
+            &[
+                ("STARLING_PROXY__LISTEN", "127.0.0.1:1"),
+                ("STARLING_BATCH__LANES", "7"),
+                ("STARLING_BATCH__WINDOW", "50ms"),
+                ("STARLING_PROXY__SECRET", "1234567890123456"),
+                ("STARLING_TICKET__KEYS", r#"[{"id": 9, "secret": "replace-me-replace-me-replace-me"}]"#),
+                ("STARLING_ICE__SERVERS", ""),
+                ("STARLING_SERVICE_HOST", "of an orchestrator"),
+            ],
+        )
+        .unwrap();
+        assert_eq!((config.proxy.listen.port(), config.batch.lanes, config.ticket.keys[0].id), (1, 7, 9));
+        assert_eq!((config.batch.window, config.ice.servers.len()), (Duration::from_millis(50), 0));
+        assert_eq!(config.proxy.secret.0, "1234567890123456");
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (file, environment, expected) in [
+            ("[proxy]\nlisten = 5", &[][..], "proxy.listen"),
+            ("[proxy]\nlistne = 5", &[], "listne"),
+            ("[batch]\nwindow = \"soon\"", &[], "batch.window"),
+            ("[batch]\nlanes = 0", &[], "batch.lanes"),
+            ("[batch]\nwindow = \"2s\"", &[], "batch.window"),
+            ("[ticket]\nttl = \"1s\"", &[], "ticket.ttl"),
+            ("[gateway]\napi_url = \"centrifugo\"", &[], "gateway.api_url"),
+            ("[store]\nkind = \"postgres\"", &[], "store.kind"),
+            ("[ice]\nservers = [{ urls = [\"http://x\"] }]", &[], "ice.servers"),
+            ("[token]\nkeys = [{ id = \"1\", alg = \"HS256\", secret = \"short\" }]", &[], "token.keys (1)"),
+            ("", &[("STARLING_PROXY__LISTNE", "x")], "STARLING_PROXY__LISTNE"),
+            ("", &[("STARLING_TOKEN__KEYS", "[{]")], "STARLING_TOKEN__KEYS"),
+        ] {
+            let complaint = complaint(file, environment);
+            assert!(complaint.contains(expected), "{expected} not in: {complaint}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let config = parse(SAMPLE, &[]).unwrap();
+        for shown in [toml::to_string(&config).unwrap(), format!("{config:?}")] {
+            assert!(shown.contains("***") && !shown.contains("replace-me"), "{shown}");
+        }
+    }
+}

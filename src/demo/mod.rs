@@ -1,0 +1,181 @@
+//! `starling demo`: gateway, backend, page and tokens in one command, everything on loopback, with secrets made up at
+//! start.
+
+pub mod gateway;
+mod page;
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail, ensure};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use clap::Args;
+use rand::Rng;
+use serde_json::json;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+
+use crate::{
+    app::{App, token_keys},
+    clock::Clock,
+    config::Config,
+    domain::SwarmId,
+    lifecycle::Lifecycle,
+    listener, telemetry,
+};
+use gateway::{GatewayProcess, GatewaySetup, Transport};
+
+/// A gateway that ended so often within this time will not stay.
+const RESTARTS: (usize, Duration) = (3, Duration::from_secs(20));
+
+/// `starling demo --help`
+#[derive(Args, Debug)]
+pub struct Options {
+    /// Move all five ports: the page takes PORT, gateway and backend the four above it
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1024..=65531))]
+    port: Option<u16>,
+    /// The swarm that the page joins; another one can be named in its address, as ?swarm=...
+    #[arg(long, default_value = "demo", value_parser = SwarmId::parse)]
+    swarm: SwarmId,
+    /// The folder with the built page
+    #[arg(long, default_value = "client/dist/demo")]
+    page: PathBuf,
+    /// Centrifugo's binary; otherwise the one on PATH, then the one that scripts/centrifugo has built
+    #[arg(long, env = "CENTRIFUGO")]
+    centrifugo: Option<PathBuf>,
+}
+
+struct Ports {
+    page: u16,
+    clients: u16,
+    api: u16,
+    proxy: u16,
+    admin: u16,
+}
+
+impl Ports {
+    fn new(base: Option<u16>) -> Self {
+        match base {
+            None => Self { page: 8080, clients: 8000, api: 8001, proxy: 9000, admin: 9001 },
+            Some(page) => Self { page, clients: page + 1, api: page + 2, proxy: page + 3, admin: page + 4 },
+        }
+    }
+
+    /// Every port that cannot be had, in one message.
+    async fn must_be_free(&self) -> anyhow::Result<()> {
+        let mut taken = Vec::new();
+        for (port, what) in [
+            (self.page, "the page"),
+            (self.clients, "the gateway's clients"),
+            (self.api, "the gateway's API"),
+            (self.proxy, "the backend's proxy calls"),
+            (self.admin, "the backend's health and metrics"),
+        ] {
+            if let Err(error) = TcpListener::bind(loopback(port)).await {
+                taken.push(format!("port {port} for {what}: {error}"));
+            }
+        }
+        let list = taken.join("\n  ");
+        ensure!(taken.is_empty(), "not every port is free; --port 18080 moves all of them.\n  {list}");
+        Ok(())
+    }
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
+}
+
+/// Runs everything until Ctrl-C or SIGTERM.
+#[expect(clippy::print_stdout, reason = "what runs and where is what a person at the terminal wants to read")]
+pub async fn run(options: Options) -> anyhow::Result<()> {
+    telemetry::log_events();
+    let mut terminated = signal(SignalKind::terminate())?;
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let ports = Ports::new(options.port);
+    ports.must_be_free().await?;
+    ensure!(
+        options.page.join("index.html").is_file(),
+        "there is no page in {}: run `make demo`, which builds it, or name its folder with --page",
+        options.page.display()
+    );
+    let setup = GatewaySetup {
+        binary: gateway::find(options.centrifugo)?,
+        clients: ports.clients,
+        api: ports.api,
+        backend: loopback(ports.proxy),
+        transport: Transport::Grpc,
+        api_key: made_up(),
+        secret: made_up(),
+        origins: format!("http://127.0.0.1:{0} http://localhost:{0}", ports.page),
+    };
+    let config = configuration(&ports, &setup)?;
+    let app = App::start(&config, Clock::System).await?;
+    let mut gateway = GatewayProcess::start(&setup).await?;
+    let url = format!("ws://127.0.0.1:{}/connection/websocket", ports.clients);
+    let page = page::router(&options.page, &url, &options.swarm, token_keys(&config));
+    let page_listener = TcpListener::bind(loopback(ports.page)).await?;
+    let pages = Lifecycle::default();
+    pages.start(|stop| listener::serve(page_listener, page, stop));
+
+    println!("Gateway  Centrifugo {} for clients on {url}", gateway.version());
+    println!("Backend  proxy calls on {}, health and metrics on http://{}", app.proxy_address(), app.admin_address());
+    println!("Page     http://127.0.0.1:{}  (open it in two tabs; Ctrl-C stops everything)", ports.page);
+
+    let mut starts = Vec::new();
+    let end = loop {
+        tokio::select! {
+            _ = terminated.recv() => break Ok(()),
+            _ = interrupted.recv() => break Ok(()),
+            () = app.failed() => break Err(anyhow::anyhow!("the backend failed")),
+            how = gateway.ended() => {
+                starts.retain(|at: &Instant| at.elapsed() < RESTARTS.1);
+                if starts.len() >= RESTARTS.0 {
+                    break Err(anyhow::anyhow!("the gateway does not stay: {how}"));
+                }
+                starts.push(Instant::now());
+                println!("The gateway ended ({how}) and is started again");
+                match GatewayProcess::start(&setup).await {
+                    Ok(started) => gateway = started,
+                    Err(error) => break Err(error),
+                }
+            }
+        }
+    };
+    println!("Stopping");
+    pages.stop("The page", Duration::from_secs(1)).await;
+    let stopped = app.stop().await;
+    gateway.stop().await;
+    end.and(stopped)
+}
+
+/// Everything that was made up, as a configuration like any other.
+fn configuration(ports: &Ports, setup: &GatewaySetup) -> anyhow::Result<Config> {
+    let config = json!({
+        "proxy": { "listen": loopback(ports.proxy), "secret": setup.secret },
+        "admin": { "listen": loopback(ports.admin) },
+        "gateway": { "api_url": format!("http://{}/api", loopback(ports.api)), "api_key": setup.api_key },
+        "token": { "keys": [{ "id": "demo", "alg": "HS256", "secret": made_up() }] },
+        "ticket": { "keys": [{ "id": 1, "secret": made_up() }] },
+    });
+    Config::from_text(&toml::to_string(&config).context("made up and not TOML")?)
+}
+
+/// A secret of 256 bits.
+pub fn made_up() -> String {
+    let mut bytes = [0_u8; 32];
+    rand::rng().fill_bytes(&mut bytes);
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// Fails with what to do when `binary` cannot be run.
+fn not_found() -> anyhow::Result<PathBuf> {
+    bail!(
+        "there is no Centrifugo: run scripts/centrifugo, which builds it once, or put a release (5.4, or 6.5 or later) \
+         on PATH, or name one with --centrifugo"
+    )
+}

@@ -1,0 +1,20 @@
+//! The rules as plain values. Imports nothing of ours, sees no clock, socket or lock: callers pass the time and the
+//! randomness.
+
+pub mod ids;
+pub mod mac;
+pub mod member;
+pub mod policy;
+pub mod resume;
+pub mod sdp;
+pub mod selection;
+pub mod signal;
+pub mod ticket;
+pub mod time;
+pub mod token;
+
+pub use ids::{PeerId, SwarmId, SwarmPattern};
+pub use member::{Member, Nat};
+pub use policy::{Policy, PolicyOverrides, Turn};
+pub use signal::{Body, Kind, SessionId, Signal};
+pub use time::Timestamp;

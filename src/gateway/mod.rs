@@ -1,0 +1,56 @@
+//! How we speak to clients: through Centrifugo, which holds their connections.
+
+mod centrifugo;
+#[cfg(test)]
+pub mod recording;
+
+use async_trait::async_trait;
+
+use crate::domain::PeerId;
+
+pub use centrifugo::Centrifugo;
+
+/// One publication to one inbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Whose inbox.
+    pub to: PeerId,
+    /// The signals as JSON texts, in order; at least one.
+    pub signals: Vec<String>,
+    /// Whether a client that is away for a moment should find it when it comes back.
+    pub history: bool,
+}
+
+/// Why the gateway did not do what it was asked. Nothing here says that it did not happen after all: a time-out can
+/// come after the deed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GatewayError {
+    /// No connection, no answer in time, or the connection broke.
+    #[error("gateway unreachable: {0}")]
+    Unreachable(String),
+    /// An answer that we cannot use.
+    #[error("gateway answered {0}")]
+    Answer(String),
+    /// It understood and refused.
+    #[error("gateway refused: {message} ({code})")]
+    Refused {
+        /// Centrifugo's error code.
+        code: u32,
+        /// And its text.
+        message: String,
+    },
+}
+
+/// The gateway.
+#[async_trait]
+pub trait Gateway: Send + Sync {
+    /// Publishes `deliveries`, at most one per receiver, in one call. The outer error concerns all of them, the inner
+    /// ones, in order, each its own.
+    async fn publish(&self, deliveries: &[Delivery]) -> Result<Vec<Result<(), GatewayError>>, GatewayError>;
+
+    /// Ends every connection of `peer` but the one that is called `keep`: its session was resumed there.
+    async fn disconnect_others(&self, peer: PeerId, keep: &str) -> Result<(), GatewayError>;
+
+    /// Whether it answers.
+    async fn check(&self) -> Result<(), GatewayError>;
+}

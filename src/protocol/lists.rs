@@ -1,0 +1,181 @@
+//! `join`, `peers`, `leave`, and the list of peers that answers them.
+
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
+
+use crate::domain::{
+    Nat, PeerId, SwarmId,
+    selection::{MAX_EXCLUDE, MAX_WANT},
+};
+
+/// `join`: from now on the caller is listed to others.
+#[derive(Debug, Deserialize)]
+pub struct JoinRequest {
+    /// Where.
+    pub swarm: SwarmId,
+    /// How many peers it wants; the policy's number when absent.
+    #[serde(default, deserialize_with = "want")]
+    pub want: Option<u8>,
+    /// Its network.
+    #[serde(default)]
+    pub net: Option<NetInfo>,
+    /// Whether it is willing to upload; yes when absent.
+    #[serde(default)]
+    pub upload: Option<bool>,
+    /// Seconds into the content.
+    #[serde(default, deserialize_with = "playhead")]
+    pub playhead: Option<f64>,
+    /// Links it will take.
+    #[serde(default)]
+    pub slots: Option<u16>,
+    /// What it watches, in kbit/s.
+    #[serde(default)]
+    pub bitrate_kbps: Option<u32>,
+}
+
+/// What a client knows of its network. It can only lower what others get from it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct NetInfo {
+    /// NAT class.
+    pub nat: Nat,
+    /// `navigator.connection.type`.
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    /// `navigator.connection.saveData`.
+    pub save_data: bool,
+}
+
+/// `peers`: other peers of a swarm.
+#[derive(Debug, Deserialize)]
+pub struct PeersRequest {
+    /// Where.
+    pub swarm: SwarmId,
+    /// How many; the policy's number when absent.
+    #[serde(default, deserialize_with = "want")]
+    pub want: Option<u8>,
+    /// But not these.
+    #[serde(default, deserialize_with = "exclude")]
+    pub exclude: Vec<PeerId>,
+    /// Seconds into the content.
+    #[serde(default, deserialize_with = "playhead")]
+    pub playhead: Option<f64>,
+}
+
+/// `leave`: the caller is listed no longer.
+#[derive(Debug, Deserialize)]
+pub struct LeaveRequest {
+    /// Where.
+    pub swarm: SwarmId,
+}
+
+/// What `join`, `peers` and `first` are answered with.
+#[derive(Debug, Serialize)]
+pub struct PeerList {
+    /// Whom the caller may offer to.
+    pub peers: Vec<Peer>,
+    /// Live members of the swarm.
+    pub swarm_size: usize,
+    /// Milliseconds after which to ask again.
+    pub next_ms: u64,
+}
+
+/// One entry of a list. Never an address.
+#[derive(Debug, Serialize)]
+pub struct Peer {
+    /// Who.
+    pub peer: PeerId,
+    /// Permits to offer to it.
+    pub ticket: String,
+    /// How good an uploader it is: 0.05 to 1.
+    pub score: f64,
+    /// How near.
+    pub near: Near,
+}
+
+/// How near another peer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Near {
+    /// Behind the same public address.
+    Lan,
+    /// Anywhere else, or not known.
+    Far,
+}
+
+fn want<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u8>, D::Error> {
+    match Option::<u8>::deserialize(deserializer)? {
+        Some(want) if want > MAX_WANT => Err(D::Error::custom(format_args!("want is 0 to {MAX_WANT}"))),
+        want => Ok(want),
+    }
+}
+
+fn exclude<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PeerId>, D::Error> {
+    let exclude = Vec::deserialize(deserializer)?;
+    if exclude.len() > MAX_EXCLUDE {
+        return Err(D::Error::custom(format_args!("exclude names at most {MAX_EXCLUDE} peers")));
+    }
+    Ok(exclude)
+}
+
+fn playhead<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    match Option::<f64>::deserialize(deserializer)? {
+        Some(seconds) if seconds < 0.0 => Err(D::Error::custom("playhead is seconds from 0")),
+        playhead => Ok(playhead),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn join(text: &str) -> Result<JoinRequest, serde_json::Error> {
+        serde_json::from_str(text)
+    }
+
+    #[test]
+    fn fields_are_optional_and_unknown_ones_ignored() {
+        let all = join(r#"{"swarm":"s","want":16,"net":{"nat":"eim","type":"wifi","save_data":true,"x":1},"upload":false,"playhead":1.5,"slots":4,"bitrate_kbps":3000,"x":{}}"#).unwrap();
+        assert_eq!((all.want, all.net.unwrap().nat, all.playhead), (Some(16), Nat::Eim, Some(1.5)));
+        assert_eq!(join(r#"{"swarm":"s"}"#).unwrap().want, None);
+    }
+
+    #[test]
+    fn what_is_out_of_range_is_refused() {
+        for bad in [
+            "{}",
+            "null",
+            "[]",
+            r#"{"swarm":1}"#,
+            r#"{"swarm":"a b"}"#,
+            r#"{"swarm":"s","swarm":"t"}"#,
+            r#"{"swarm":"s","want":17}"#,
+            r#"{"swarm":"s","want":-1}"#,
+            r#"{"swarm":"s","want":"8"}"#,
+            r#"{"swarm":"s","upload":1}"#,
+            r#"{"swarm":"s","playhead":-1}"#,
+            r#"{"swarm":"s","slots":70000}"#,
+            r#"{"swarm":"s","net":{"nat":"full cone"}}"#,
+        ] {
+            assert!(join(bad).is_err(), "{bad}");
+        }
+        let exclude =
+            |n: usize| serde_json::json!({ "swarm": "s", "exclude": vec!["AAAAAAAAAAAAAAAAAAAAAA"; n] }).to_string();
+        assert!(serde_json::from_str::<PeersRequest>(&exclude(64)).is_ok());
+        assert!(serde_json::from_str::<PeersRequest>(&exclude(65)).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes: Vec<u8>, text in r#"\{("(swarm|want|exclude|net|playhead)":(1|"s"|\[\]|\{\}|1e999|-0.5|null),?){0,4}\}"#) {
+            for bytes in [bytes.as_slice(), text.as_bytes()] {
+                let _ = serde_json::from_slice::<JoinRequest>(bytes);
+                let _ = serde_json::from_slice::<PeersRequest>(bytes);
+                let _ = serde_json::from_slice::<LeaveRequest>(bytes);
+                let _ = serde_json::from_slice::<super::super::ConnectData>(bytes);
+                let _ = serde_json::from_slice::<super::super::Session>(bytes);
+            }
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! Bytes on the wire, version 1: what clients ask and what we answer. Unknown fields are ignored, so that a newer client
+//! works with an older server.
+
+mod code;
+mod connect;
+mod lists;
+mod session;
+mod signal;
+
+pub use code::{Code, Refusal};
+pub use connect::{ConnectData, ConnectReply, IceServer};
+pub use lists::{JoinRequest, LeaveRequest, Near, NetInfo, Peer, PeerList, PeersRequest};
+pub use session::Session;
+pub use signal::{Addressed, Delivered, MalformedSignal, SignalError, SignalReply, SignalRequest, SignalResult};
+
+/// The version this server speaks.
+pub const VERSION: u32 = 1;
+/// Largest `signal` request, in bytes.
+pub const MAX_SIGNAL_REQUEST: usize = 64 * 1024;
+/// Largest request of any other kind, in bytes.
+pub const MAX_REQUEST: usize = 16 * 1024;
+/// Most signals in one call.
+pub const MAX_SIGNALS: usize = 16;
+
+/// The server-side channel in which a peer hears what is addressed to it.
+pub fn inbox(peer: crate::domain::PeerId) -> String {
+    format!("inbox:{peer}")
+}

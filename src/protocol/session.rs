@@ -1,0 +1,36 @@
+//! The session: it lives on the connection (as Centrifugo's connection meta), not in our memory, and comes back with
+//! every call.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{SwarmId, SwarmPattern, Timestamp};
+
+/// What the token allowed, and where the client came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// Swarms it may join.
+    pub swarms: Vec<SwarmPattern>,
+    /// When the token ends, in seconds since the epoch.
+    pub exp: u64,
+    /// Whether the token lets it upload.
+    pub upload: bool,
+    /// Peers it wants when it does not say.
+    pub want: u8,
+    /// Its public address, where the gateway passes it on. Centrifugo keeps it beside the connection that it came with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<IpAddr>,
+}
+
+impl Session {
+    /// Whether the token allows `swarm`.
+    pub fn allows(&self, swarm: &SwarmId) -> bool {
+        self.swarms.iter().any(|pattern| pattern.allows(swarm))
+    }
+
+    /// Whether the token has ended.
+    pub fn expired(&self, now: Timestamp) -> bool {
+        now >= Timestamp::from_seconds(self.exp)
+    }
+}

@@ -1,0 +1,246 @@
+//! `signal`, and what its receiver gets.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::domain::{Body, PeerId, SessionId, Signal, SwarmId, signal::BadSignal};
+
+/// `signal`: one call carries up to [`super::MAX_SIGNALS`] of them, each judged by itself.
+#[derive(Debug, Deserialize)]
+pub struct SignalRequest<'a> {
+    /// Where.
+    pub swarm: SwarmId,
+    /// Parsed one by one with [`Addressed::parse`].
+    #[serde(borrow)]
+    pub signals: Vec<&'a RawValue>,
+}
+
+/// A signal on its way in.
+#[derive(Debug)]
+pub struct Addressed {
+    /// For whom.
+    pub to: PeerId,
+    /// Permits it.
+    pub ticket: String,
+    /// What.
+    pub signal: Signal,
+}
+
+/// Why one signal of a call cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum MalformedSignal {
+    /// Not an object with the fields of a signal.
+    #[error("{0}")]
+    Json(#[from] serde_json::Error),
+    /// None of offer, answer, candidates and bye, or several.
+    #[error("a signal has exactly one of offer, answer, candidates and bye")]
+    Body,
+    /// Read, but not good.
+    #[error(transparent)]
+    Bad(#[from] BadSignal),
+}
+
+#[derive(Deserialize)]
+struct Raw {
+    to: PeerId,
+    ticket: String,
+    session: String,
+    seq: u32,
+    #[serde(default)]
+    offer: Option<Description>,
+    #[serde(default)]
+    answer: Option<Description>,
+    #[serde(default)]
+    candidates: Option<Vec<String>>,
+    #[serde(default)]
+    end: bool,
+    #[serde(default)]
+    bye: Option<Reason>,
+}
+
+#[derive(Deserialize)]
+struct Description {
+    sdp: String,
+}
+
+#[derive(Deserialize)]
+struct Reason {
+    reason: String,
+}
+
+impl Addressed {
+    /// Reads one signal of a [`SignalRequest`].
+    pub fn parse(raw: &RawValue) -> Result<Self, MalformedSignal> {
+        let raw: Raw = serde_json::from_str(raw.get())?;
+        let body = match (raw.offer, raw.answer, raw.candidates, raw.bye) {
+            (Some(offer), None, None, None) => Body::Offer(offer.sdp),
+            (None, Some(answer), None, None) => Body::Answer(answer.sdp),
+            (None, None, Some(candidates), None) => Body::Candidates(candidates, raw.end),
+            (None, None, None, Some(bye)) => Body::Bye(bye.reason),
+            _ => return Err(MalformedSignal::Body),
+        };
+        let signal = Signal::new(SessionId::parse(&raw.session)?, raw.seq, body)?;
+        Ok(Self { to: raw.to, ticket: raw.ticket, signal })
+    }
+}
+
+/// `{"results": [...]}`: one per signal, in order.
+#[derive(Debug, Serialize)]
+pub struct SignalReply {
+    /// What became of each.
+    pub results: Vec<SignalResult>,
+}
+
+/// `{"ok":true}` or `{"error":{...}}`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SignalResult {
+    /// Always true.
+    Ok(bool),
+    /// Why not.
+    Error(SignalError),
+}
+
+/// Why one signal was refused.
+#[derive(Debug, Serialize)]
+pub struct SignalError {
+    /// See [`super::Code`].
+    pub code: u32,
+    /// In words.
+    pub message: String,
+    /// When it is worth trying again, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_ms: Option<u64>,
+}
+
+/// A signal on its way out: one element of a delivery's `signals`.
+#[derive(Serialize)]
+pub struct Delivered<'a> {
+    /// Who sent it: from the connection, never from a payload.
+    pub from: PeerId,
+    /// Where.
+    pub swarm: &'a SwarmId,
+    /// The way back.
+    pub ticket: String,
+    session: &'a str,
+    seq: u32,
+    #[serde(flatten)]
+    body: DeliveredBody<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum DeliveredBody<'a> {
+    Offer {
+        offer: Sdp<'a>,
+    },
+    Answer {
+        answer: Sdp<'a>,
+    },
+    Candidates {
+        candidates: &'a [String],
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        end: bool,
+    },
+    Bye {
+        bye: Why<'a>,
+    },
+}
+
+#[derive(Serialize)]
+struct Sdp<'a> {
+    sdp: &'a str,
+}
+
+#[derive(Serialize)]
+struct Why<'a> {
+    reason: &'a str,
+}
+
+impl<'a> Delivered<'a> {
+    /// `signal` as its receiver gets it.
+    pub fn new(from: PeerId, swarm: &'a SwarmId, ticket: String, signal: &'a Signal) -> Self {
+        let body = match signal.body() {
+            Body::Offer(sdp) => DeliveredBody::Offer { offer: Sdp { sdp } },
+            Body::Answer(sdp) => DeliveredBody::Answer { answer: Sdp { sdp } },
+            Body::Candidates(candidates, end) => DeliveredBody::Candidates { candidates, end: *end },
+            Body::Bye(reason) => DeliveredBody::Bye { bye: Why { reason } },
+        };
+        Self { from, swarm, ticket, session: signal.session.as_str(), seq: signal.seq, body }
+    }
+
+    /// The JSON text.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("texts and numbers are JSON")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn parse(value: &Value) -> Result<Addressed, MalformedSignal> {
+        Addressed::parse(&serde_json::value::to_raw_value(value).unwrap())
+    }
+
+    fn with(change: Value) -> Value {
+        let mut signal = json!({ "to": "AAAAAAAAAAAAAAAAAAAAAA", "ticket": "t", "session": "s", "seq": 0 });
+        signal.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        signal
+    }
+
+    #[test]
+    fn a_signal_comes_out_as_it_went_in() {
+        let sdp = "v=0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n";
+        for body in [
+            json!({ "offer": { "sdp": sdp } }),
+            json!({ "answer": { "sdp": sdp } }),
+            json!({ "candidates": ["candidate:1 1 udp 1 192.0.2.1 9 typ host"] }),
+            json!({ "candidates": [], "end": true }),
+            json!({ "bye": { "reason": "tab \"closed\" \\ ü" } }),
+        ] {
+            let signal = parse(&with(body.clone())).unwrap().signal;
+            let swarm = SwarmId::parse("movie/42").unwrap();
+            let from = PeerId::from_bytes([1; 16]);
+            let out: Value =
+                serde_json::from_str(&Delivered::new(from, &swarm, "back".into(), &signal).to_json()).unwrap();
+            let mut expected = json!({ "from": from, "swarm": "movie/42", "ticket": "back", "session": "s", "seq": 0 });
+            expected.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
+            assert_eq!(out, expected);
+        }
+    }
+
+    #[test]
+    fn what_is_no_signal_is_refused() {
+        for bad in [
+            json!(null),
+            json!([]),
+            json!({}),
+            with(json!({})),
+            with(json!({ "offer": { "sdp": "v=0" }, "bye": { "reason": "" } })),
+            with(json!({ "offer": "v=0" })),
+            with(json!({ "offer": {} })),
+            with(json!({ "candidates": [1] })),
+            with(json!({ "bye": { "reason": 1 } })),
+            with(json!({ "bye": { "reason": "" }, "seq": -1 })),
+            with(json!({ "bye": { "reason": "" }, "seq": 1.5 })),
+            with(json!({ "bye": { "reason": "" }, "to": "me" })),
+            with(json!({ "bye": { "reason": "" }, "ticket": null })),
+            with(json!({ "bye": { "reason": "" }, "session": "" })),
+        ] {
+            assert!(parse(&bad).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "\\PC{0,60}", reason in "\\PC{0,70}") {
+            let _ = serde_json::from_str::<SignalRequest>(&text);
+            let _ = parse(&with(json!({ "bye": { "reason": reason } })));
+            let _ = parse(&with(json!({ "offer": { "sdp": text } })));
+        }
+    }
+}

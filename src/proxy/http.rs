@@ -1,0 +1,114 @@
+//! Proxy calls over HTTP/JSON. The status is 200 whatever the client is told: anything else says that we are broken.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, State},
+    http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use serde::Deserialize;
+use serde_json::{json, value::RawValue};
+
+use super::{MAX_CALL, Proxy, ProxyError, caller};
+use crate::signaling::Refreshed;
+
+/// The three events, each at the path that its name says.
+pub fn routes(proxy: Arc<Proxy>) -> Router {
+    Router::new()
+        .route("/connect", post(connect))
+        .route("/refresh", post(refresh))
+        .route("/rpc", post(rpc))
+        .fallback(unknown_event)
+        .layer(DefaultBodyLimit::max(MAX_CALL))
+        .with_state(proxy)
+}
+
+#[derive(Deserialize)]
+struct ConnectCall<'a> {
+    client: &'a str,
+    #[serde(borrow, default)]
+    data: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct RefreshCall<'a> {
+    #[serde(borrow, default)]
+    meta: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct RpcCall<'a> {
+    user: &'a str,
+    #[serde(borrow)]
+    method: std::borrow::Cow<'a, str>,
+    #[serde(borrow, default)]
+    data: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    meta: Option<&'a RawValue>,
+}
+
+/// The JSON text of a part that may be absent.
+fn bytes(part: Option<&RawValue>) -> &[u8] {
+    part.map_or("", RawValue::get).as_bytes()
+}
+
+async fn connect(State(proxy): State<Arc<Proxy>>, headers: HeaderMap, body: Bytes) -> Response {
+    let call: ConnectCall = match serde_json::from_slice(&body) {
+        Ok(call) => call,
+        Err(error) => return bad_envelope(&proxy, &error),
+    };
+    match proxy.connect(call.client, proxy.client_address(&headers), bytes(call.data)).await {
+        Ok(connected) => json(format!(
+            r#"{{"result":{{"user":"{}","expire_at":{},"data":{},"channels":["{}"],"meta":{}}}}}"#,
+            connected.user, connected.expire_at, connected.data, connected.channel, connected.meta
+        )),
+        Err(refused) => json(json!({ "disconnect": { "code": refused.code, "reason": refused.reason } }).to_string()),
+    }
+}
+
+async fn refresh(State(proxy): State<Arc<Proxy>>, body: Bytes) -> Response {
+    let meta = serde_json::from_slice::<RefreshCall>(&body).ok().and_then(|call| call.meta);
+    json(match proxy.refresh(bytes(meta)) {
+        Refreshed::Expired => r#"{"result":{"expired":true}}"#.to_owned(),
+        Refreshed::Until(second) => {
+            format!(r#"{{"result":{{"expire_at":{}}}}}"#, i64::try_from(second).unwrap_or(i64::MAX))
+        }
+    })
+}
+
+async fn rpc(State(proxy): State<Arc<Proxy>>, body: Bytes) -> Response {
+    let call: RpcCall = match serde_json::from_slice(&body) {
+        Ok(call) => call,
+        Err(error) => return bad_envelope(&proxy, &error),
+    };
+    let caller = match caller(call.user, bytes(call.meta)) {
+        Ok(caller) => caller,
+        Err(error) => return bad_envelope(&proxy, &error),
+    };
+    match proxy.rpc(&caller, &call.method, bytes(call.data)).await {
+        Ok(data) => json(format!(r#"{{"result":{{"data":{data}}}}}"#)),
+        Err(error) => json(in_words(&error)),
+    }
+}
+
+async fn unknown_event() -> Response {
+    json(in_words(&ProxyError::UnknownEvent))
+}
+
+fn in_words(error: &ProxyError) -> String {
+    let code = error.code();
+    json!({ "error": { "code": code.number(), "message": error.message(), "temporary": code.temporary() } }).to_string()
+}
+
+fn json(body: String) -> Response {
+    ([(CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+fn bad_envelope(proxy: &Proxy, error: &impl std::fmt::Display) -> Response {
+    proxy.bad_envelope(error);
+    (StatusCode::BAD_REQUEST, error.to_string()).into_response()
+}

@@ -1,0 +1,67 @@
+//! What operators see of proxy calls.
+
+use std::time::Duration;
+
+use metrics::{Counter, Histogram, counter, histogram};
+
+use crate::protocol::Code;
+
+const METHODS: [&str; 5] = ["join", "peers", "signal", "leave", "unknown"];
+const CODES: [Code; 8] = [
+    Code::Malformed,
+    Code::Unauthorized,
+    Code::Forbidden,
+    Code::UnknownMethod,
+    Code::Gone,
+    Code::TooLarge,
+    Code::Unprocessable,
+    Code::Unavailable,
+];
+const REFUSALS: [u32; 5] = [4001, 4500, 4501, 4502, 4503];
+
+/// Made once at start, so that series exist at zero.
+pub struct ProxyMetrics {
+    pub(super) unauthenticated: Counter,
+    pub(super) refreshed: Counter,
+    pub(super) bad_envelopes: Counter,
+    connect_seconds: Histogram,
+    refused: [Counter; REFUSALS.len()],
+    rpc_seconds: [Histogram; METHODS.len()],
+    errors: [Counter; CODES.len()],
+}
+
+impl ProxyMetrics {
+    /// Registers the series.
+    pub fn new() -> Self {
+        Self {
+            unauthenticated: counter!("starling_proxy_unauthenticated_total"),
+            refreshed: counter!("starling_proxy_refreshes_total"),
+            bad_envelopes: counter!("starling_proxy_bad_envelopes_total"),
+            connect_seconds: histogram!("starling_proxy_connect_seconds"),
+            refused: REFUSALS.map(|code| counter!("starling_proxy_connects_refused_total", "code" => code.to_string())),
+            rpc_seconds: METHODS.map(|method| histogram!("starling_proxy_rpc_seconds", "method" => method)),
+            errors: CODES.map(|code| counter!("starling_proxy_rpc_errors_total", "code" => code.number().to_string())),
+        }
+    }
+
+    pub(super) fn connect(&self, took: Duration, refused: Option<u32>) {
+        self.connect_seconds.record(took);
+        if let Some(index) = refused.and_then(|code| REFUSALS.iter().position(|known| *known == code)) {
+            self.refused[index].increment(1);
+        }
+    }
+
+    pub(super) fn rpc(&self, method: &str, took: Duration, error: Option<Code>) {
+        let method = METHODS.iter().position(|known| *known == method).unwrap_or(METHODS.len() - 1);
+        self.rpc_seconds[method].record(took);
+        if let Some(index) = error.and_then(|code| CODES.iter().position(|known| *known == code)) {
+            self.errors[index].increment(1);
+        }
+    }
+}
+
+impl Default for ProxyMetrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}

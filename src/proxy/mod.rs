@@ -1,0 +1,110 @@
+//! How clients reach us: Centrifugo's proxy calls, over gRPC and HTTP/JSON on one listener. Handlers translate, nothing
+//! more.
+
+mod connect;
+mod error;
+mod grpc;
+mod http;
+mod metrics;
+mod refresh;
+mod rpc;
+
+use std::{net::IpAddr, sync::Arc};
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::{HeaderMap, HeaderName, StatusCode, header::CONTENT_TYPE},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+};
+use subtle::ConstantTimeEq;
+use tracing::warn;
+
+use crate::{
+    domain::PeerId,
+    protocol::Session,
+    signaling::{Caller, Signaling},
+};
+
+pub use error::ProxyError;
+pub use metrics::ProxyMetrics;
+
+/// Largest proxy call in bytes: the gateway's own limit for a client's message, with room for the session around it.
+const MAX_CALL: usize = 256 * 1024;
+/// Carries the shared secret, as an HTTP header or gRPC metadata.
+const SECRET_HEADER: HeaderName = HeaderName::from_static("x-starling-secret");
+
+/// What the handlers share.
+pub struct Proxy {
+    /// The use cases.
+    pub signaling: Signaling,
+    /// What Centrifugo shows with every call.
+    pub secret: String,
+    /// The header in which the gateway passes on the client's address.
+    pub client_ip_header: HeaderName,
+    /// What operators see.
+    pub metrics: ProxyMetrics,
+}
+
+impl Proxy {
+    /// The client's address, as the balancer in front of the gateway wrote it.
+    fn client_address(&self, headers: &HeaderMap) -> Option<IpAddr> {
+        headers.get(&self.client_ip_header)?.to_str().ok()?.trim().parse().ok()
+    }
+
+    /// Notes a call that the gateway, configured as ours, would not make.
+    fn bad_envelope(&self, error: &impl std::fmt::Display) {
+        self.metrics.bad_envelopes.increment(1);
+        warn!("A proxy call was not understood: {error}");
+    }
+}
+
+/// All proxy calls: gRPC and HTTP/JSON tell themselves apart by their paths.
+pub fn router(proxy: Arc<Proxy>) -> Router {
+    Router::new()
+        .merge(grpc::routes(proxy.clone()))
+        .merge(http::routes(proxy.clone()))
+        .layer(middleware::from_fn_with_state(proxy, require_secret))
+}
+
+/// Nothing is read from a caller that does not show the secret.
+async fn require_secret(State(proxy): State<Arc<Proxy>>, request: Request, next: Next) -> Response {
+    let shown = request.headers().get(&SECRET_HEADER).map_or(&[][..], |value| value.as_bytes());
+    if shown.ct_eq(proxy.secret.as_bytes()).into() {
+        return next.run(request).await;
+    }
+    proxy.metrics.unauthenticated.increment(1);
+    warn!(
+        "A proxy call without the right secret was refused: is proxy.secret what the gateway sends as {SECRET_HEADER}?"
+    );
+    let words = "x-starling-secret is missing or wrong";
+    let grpc = request.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+    if grpc {
+        tonic::Status::unauthenticated(words).into_http()
+    } else {
+        (StatusCode::UNAUTHORIZED, words).into_response()
+    }
+}
+
+/// A call that Centrifugo cannot have made as we configured it. Not the client's fault, so not an answer to the client.
+#[derive(Debug, thiserror::Error)]
+enum BadEnvelope {
+    /// Not a name that we gave.
+    #[error("user is not a peer id: is the connect proxy ours?")]
+    User,
+    /// No session.
+    #[error("connection meta is missing: is it included in proxy calls?")]
+    Meta,
+}
+
+/// Who calls, from the envelope.
+fn caller(user: &str, meta: &[u8]) -> Result<Caller, BadEnvelope> {
+    let peer = PeerId::parse(user).map_err(|_| BadEnvelope::User)?;
+    let session = session(meta).ok_or(BadEnvelope::Meta)?;
+    Ok(Caller { peer, session })
+}
+
+fn session(meta: &[u8]) -> Option<Session> {
+    serde_json::from_slice(meta).ok()
+}

@@ -1,0 +1,39 @@
+//! `join`: from now on the caller is listed to others, and gets peers.
+
+use tracing::debug;
+
+use super::{CallError, Caller, EVENTS, Signaling, lists::wish, short};
+use crate::{
+    domain::{Member, Nat},
+    protocol::{JoinRequest, PeerList},
+};
+
+impl Signaling {
+    /// Joins (again: the newest word on upload, network and the rest counts).
+    pub async fn join(&self, caller: &Caller, request: JoinRequest) -> Result<PeerList, CallError> {
+        self.admit(caller, &request.swarm)?;
+        let now = self.clock.now();
+        let net = request.net.unwrap_or_default();
+        // What a peer says of itself can only take it off the list.
+        let metered = net.save_data || net.kind.as_deref() == Some("cellular");
+        let willing = request.upload.unwrap_or(true) && caller.session.upload;
+        let member = Member {
+            peer: caller.peer,
+            upload: willing && !metered && net.nat != Nat::Blocked,
+            nat: net.nat,
+            slots: request.slots,
+            playhead: request.playhead,
+            bitrate_kbps: request.bitrate_kbps,
+            address: caller.session.address,
+            joined: now,
+        };
+        let wish = wish(caller, request.want, &[]);
+        let found = self.store.join(&request.swarm, member, wish.sample(), now).await?;
+        let list = self.listed(caller, &request.swarm, found, &wish);
+        debug!(
+            target: EVENTS, peer = %caller.peer, swarm = %request.swarm, size = list.swarm_size, listed = list.peers.len(),
+            "{} joined {} ({} there) and got {} peers", short(caller.peer), request.swarm, list.swarm_size, list.peers.len()
+        );
+        Ok(list)
+    }
+}

@@ -1,0 +1,16 @@
+//! `leave`: the caller is listed no longer.
+
+use tracing::debug;
+
+use super::{CallError, Caller, EVENTS, Signaling, short};
+use crate::protocol::LeaveRequest;
+
+impl Signaling {
+    /// Leaves. Idempotent, and open to a session that has expired: nobody is kept in a swarm.
+    pub async fn leave(&self, caller: &Caller, request: LeaveRequest) -> Result<(), CallError> {
+        if self.store.leave(&request.swarm, caller.peer, self.clock.now()).await? {
+            debug!(target: EVENTS, peer = %caller.peer, swarm = %request.swarm, "{} left {}", short(caller.peer), request.swarm);
+        }
+        Ok(())
+    }
+}

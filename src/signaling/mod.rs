@@ -1,0 +1,97 @@
+//! The use cases, one file each. No transport, no Redis: requests and replies are plain values.
+
+mod connect;
+mod join;
+mod leave;
+mod lists;
+mod metrics;
+mod peers;
+mod refresh;
+mod signal;
+
+use std::sync::Arc;
+
+use crate::{
+    clock::Clock,
+    domain::{PeerId, SwarmId, mac::MacKeys, token::TokenKeys},
+    gateway::Gateway,
+    outbox::Outbox,
+    protocol::{IceServer, Session},
+    store::{Store, StoreError},
+};
+
+pub use connect::{Admitted, ConnectError, Connecting};
+pub use metrics::SignalingMetrics;
+pub use refresh::Refreshed;
+pub use signal::RelayError;
+
+/// Log target of one line per event in a peer's life (at debug level): who joined, whose offer was delivered, who left.
+pub const EVENTS: &str = "starling::events";
+
+/// Who calls: from the connection, never from a payload.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Its peer id.
+    pub peer: PeerId,
+    /// Its session.
+    pub session: Session,
+}
+
+/// Why a call was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// The token that the session was opened with has ended.
+    #[error("the session's token has expired")]
+    SessionExpired,
+    /// The token does not allow this swarm.
+    #[error("swarm not allowed")]
+    SwarmNotAllowed,
+    /// More signals than one call may hold.
+    #[error("a call holds at most {} signals", crate::protocol::MAX_SIGNALS)]
+    TooManySignals,
+    /// The store could not.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The use cases with what they need.
+pub struct Signaling {
+    /// Who is where.
+    pub store: Arc<dyn Store>,
+    /// What leaves us.
+    pub outbox: Outbox,
+    /// Clients' connections.
+    pub gateway: Arc<dyn Gateway>,
+    /// Keys of access tokens.
+    pub tokens: TokenKeys,
+    /// Keys of tickets and resume tokens.
+    pub tickets: MacKeys,
+    /// How long a ticket lasts.
+    pub ticket_ttl: std::time::Duration,
+    /// STUN and TURN servers for clients.
+    pub ice_servers: Vec<IceServer>,
+    /// What time it is.
+    pub clock: Clock,
+    /// What operators see.
+    pub metrics: SignalingMetrics,
+}
+
+impl Signaling {
+    /// What every call in a swarm must pass.
+    fn admit(&self, caller: &Caller, swarm: &SwarmId) -> Result<(), CallError> {
+        if caller.session.expired(self.clock.now()) {
+            return Err(CallError::SessionExpired);
+        }
+        if !caller.session.allows(swarm) {
+            return Err(CallError::SwarmNotAllowed);
+        }
+        Ok(())
+    }
+}
+
+/// A peer id for a reader of logs: enough of it to tell peers apart.
+fn short(peer: PeerId) -> String {
+    let mut text = peer.to_string();
+    text.truncate(6);
+    text
+}

@@ -1,0 +1,61 @@
+//! What operators see: log lines and metrics.
+
+use std::io::IsTerminal;
+
+use anyhow::Context;
+use clap::ValueEnum;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder};
+use tracing_subscriber::{
+    EnvFilter,
+    fmt::{format::debug_fn, time::uptime},
+};
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Sends log lines to standard error. `filter` is a level, or levels by target: `info,starling::events=debug`.
+pub fn log(format: LogFormat, filter: &str) -> anyhow::Result<()> {
+    let filter =
+        EnvFilter::builder().parse(filter).context("--log is a level, or levels by target: info,hyper=warn")?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).init(),
+        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).init(),
+    }
+    Ok(())
+}
+
+/// Prints one line per event in a peer's life, and whatever goes wrong, to standard output.
+pub fn log_events() {
+    // The fields say again what the words say.
+    let words =
+        debug_fn(|writer, field, value| if field.name() == "message" { write!(writer, "{value:?}") } else { Ok(()) });
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(format!("warn,{}=debug", crate::signaling::EVENTS)))
+        .with_timer(uptime())
+        .with_target(false)
+        .with_level(false)
+        .with_ansi(false)
+        .fmt_fields(words)
+        .with_writer(std::io::stdout)
+        .init();
+}
+
+/// A recorder for one backend. Series are made inside `metrics::with_local_recorder`, so that several backends can live
+/// in one process.
+pub fn recorder() -> PrometheusRecorder {
+    // From a tenth of a millisecond, which a lane takes, to the gateway's time-out.
+    let seconds = [0.000_1, 0.000_3, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0];
+    let counts = [0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
+    PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &seconds)
+        .and_then(|builder| builder.set_buckets(&counts))
+        .expect("there are buckets")
+        .build_recorder()
+}
