@@ -9,7 +9,8 @@ use super::{BadEnvelope, MAX_CALL, Proxy, ProxyError, caller};
 use crate::signaling::Refreshed;
 use pb::centrifugo_proxy_server::{CentrifugoProxy, CentrifugoProxyServer};
 
-#[expect(clippy::pedantic, reason = "generated from proto/proxy.proto")]
+#[expect(missing_docs, clippy::pedantic, reason = "generated from proto/proxy.proto")]
+/// Messages and service of `proto/proxy.proto`.
 pub mod pb {
     tonic::include_proto!("centrifugal.centrifugo.proxy");
 }

@@ -28,6 +28,7 @@ use crate::{
 };
 
 pub use error::ProxyError;
+pub use grpc::pb;
 pub use metrics::ProxyMetrics;
 
 /// Largest proxy call in bytes: the gateway's own limit for a client's message, with room for the session around it.

@@ -1,0 +1,331 @@
+// Swarm: what an application holds after joining. It keeps us listed over reconnects, asks for peers, and hands lists and
+// signals to the mesh, which makes the links.
+import { Asker } from "./asking.js";
+import { Code, fromCall, StarlingError } from "./errors.js";
+import { Emitter } from "./events.js";
+import { type Calls, Gateway, type GatewayListener, type GatewayOptions } from "./gateway.js";
+import type { Link } from "./link.js";
+import { type Connect, Mesh } from "./mesh.js";
+import { checked } from "./options.js";
+import { Outbox } from "./outbox.js";
+import { networkOf, onPage } from "./page.js";
+import { type Incoming, LIMITS, type PeerList, readPeers, readPolicy, readResults, type Welcome } from "./protocol.js";
+import { Timers } from "./timers.js";
+import type { JoinOptions, Peer, SwarmEvents, SwarmState } from "./types.js";
+import { backoffMs } from "./verdict.js";
+
+/** The parts that a test replaces. @internal */
+export interface Parts {
+  readonly gateway: (options: GatewayOptions, listener: GatewayListener) => Calls;
+  readonly connect: Connect;
+}
+
+const BROWSER: Parts = {
+  gateway: (options, listener) => new Gateway(options, listener),
+  connect: (config) => new RTCPeerConnection(config),
+};
+
+/** After a reconnect, everybody comes at once; spread over this time, nobody waits long and the server can breathe. */
+const REJOIN_MS = 1000;
+/** How long `leave` waits for the server to hear of it. */
+const LEAVE_MS = 1000;
+/** Signals that come while the join is under way; the server's history holds 16 deliveries. */
+const MOST_EARLY = 64;
+
+/** The promise of `Starling.join`. */
+interface Opened {
+  resolve(swarm: Swarm): void;
+  reject(error: StarlingError): void;
+}
+
+/** A swarm that we are in. Made by `Starling.join`. */
+export class Swarm {
+  /** What was given to `join`. */
+  readonly name: string;
+  readonly #options: JoinOptions;
+  readonly #emitter = new Emitter<SwarmEvents>();
+  readonly #gateway: Calls;
+  readonly #outbox: Outbox;
+  readonly #mesh: Mesh;
+  readonly #asker: Asker;
+  readonly #timers = new Timers();
+  readonly #stopListening: () => void;
+  readonly #opened: Opened;
+  readonly #joining = new AbortController();
+  #welcome: Welcome | undefined;
+  #state: SwarmState = "connecting";
+  #size = 0;
+  #peers: ReadonlyMap<string, Peer> = new Map();
+  #early: Incoming[] | undefined = [];
+  #isUp = false;
+  #joinTry = 0;
+  #left: Promise<void> | undefined;
+
+  /** @internal */
+  static open(options: JoinOptions, parts: Parts = BROWSER): Promise<Swarm> {
+    return new Promise((resolve, reject) => {
+      // What throws in here rejects.
+      const swarm = new Swarm(checked(options), parts, { resolve, reject });
+      swarm.#start();
+    });
+  }
+
+  private constructor(options: JoinOptions, parts: Parts, opened: Opened) {
+    this.name = options.swarm;
+    this.#options = options;
+    this.#opened = opened;
+    this.#outbox = new Outbox(async (signals) => {
+      const reply = await this.#gateway.call("signal", { swarm: this.name, signals });
+      return readResults(reply, signals.length);
+    });
+    this.#mesh = new Mesh(
+      this.name,
+      {
+        emit: (event, value) => this.#emitter.emit(event, value),
+        freed: () => this.#asker.freed(),
+      },
+      this.#outbox,
+      parts.connect,
+      { own: "", policy: readPolicy({}), rtc: {} },
+    );
+    this.#asker = new Asker({
+      ask: () => this.#ask(),
+      failed: (error) => this.#onAskFailed(error),
+      missing: () => this.#mesh.missing,
+      idleMs: () => this.#welcome?.policy.idleMs ?? readPolicy({}).idleMs,
+    });
+    // Before the gateway: it closes its socket when the page goes into the cache, and we have goodbyes to say first.
+    this.#stopListening = onPage({ hide: (persisted) => this.#onHide(persisted), show: () => this.#mesh.reopen() });
+    this.#gateway = parts.gateway(
+      { url: options.url, token: options.getToken ?? (() => options.token ?? ""), first: { swarm: options.swarm } },
+      {
+        up: (welcome, recovered) => this.#onUp(welcome, recovered),
+        down: () => this.#onDown(),
+        signals: (signals) => this.#onSignals(signals),
+        trouble: (error) => this.#trouble(error),
+        refused: (error) => this.#fail(error),
+      },
+    );
+  }
+
+  /** Our own id. Another one comes with `identity`. */
+  get peer(): string {
+    return this.#welcome?.peer ?? "";
+  }
+
+  get state(): SwarmState {
+    return this.#state;
+  }
+
+  /** How many peers are in the swarm, we included, as the server said last. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** The peers of the last list, and those from earlier lists that we are linked to or trying. */
+  get peers(): ReadonlyMap<string, Peer> {
+    return this.#peers;
+  }
+
+  /** The open links, by the other side's id. */
+  get links(): ReadonlyMap<string, Link> {
+    return this.#mesh.links;
+  }
+
+  /** Calls `listener` from now on; returns the function that ends this. An error in a listener stays its own. */
+  on<E extends keyof SwarmEvents>(event: E, listener: (event: SwarmEvents[E]) => void): () => void {
+    return this.#emitter.on(event, listener);
+  }
+
+  /** Asks for peers now instead of when the server wants to be asked; it may answer with none. */
+  async refresh(): Promise<void> {
+    if (this.#state === "left") throw new StarlingError(Code.left, "the swarm was left");
+    await this.#asker.now();
+  }
+
+  /** Says goodbye, closes every link and the connection. Idempotent; resolves when the server has heard, or after 1 s. */
+  leave(): Promise<void> {
+    this.#left ??= this.#leave();
+    return this.#left;
+  }
+
+  #start(): void {
+    const { signal } = this.#options;
+    const abort = (): void =>
+      this.#fail(new StarlingError(Code.aborted, "the join was aborted", false, { cause: signal?.reason }));
+    if (signal?.aborted) return abort();
+    signal?.addEventListener("abort", abort, { signal: this.#joining.signal });
+    try {
+      this.#gateway.start();
+    } catch (thrown) {
+      this.#fail(fromCall(thrown));
+    }
+  }
+
+  #onUp(welcome: Welcome, recovered: boolean): void {
+    const previous = this.#welcome?.peer;
+    this.#welcome = welcome;
+    this.#isUp = true;
+    const rtc: RTCConfiguration = {
+      iceServers: [...welcome.iceServers],
+      ...(welcome.policy.turn === "only" && { iceTransportPolicy: "relay" }),
+      ...this.#options.rtc,
+    };
+    this.#mesh.accept({ own: welcome.peer, policy: welcome.policy, rtc });
+    if (previous === undefined) {
+      this.#outbox.open();
+      // At once: the first offers are made meanwhile.
+      void this.#join(Math.max(0, this.#want() - (welcome.first?.peers.length ?? 0)));
+      if (welcome.first !== undefined) this.#take(welcome.first);
+      return;
+    }
+    if (previous !== welcome.peer) this.#emitter.emit("identity", { peer: welcome.peer, previous });
+    this.#timers.after(REJOIN_MS * Math.random(), () => void this.#join());
+    // Not in this turn: the publications that we missed are about to be handed over, and may hold the answers.
+    this.#timers.after(0, () => {
+      this.#mesh.resume(recovered);
+      this.#outbox.open();
+    });
+  }
+
+  #onDown(): void {
+    this.#isUp = false;
+    this.#timers.clear();
+    this.#asker.stop();
+    this.#outbox.pause();
+    this.#mesh.pause();
+    this.#turn("connecting");
+  }
+
+  /** Until the join is done the application cannot listen yet, so nothing that would open a link is let in. */
+  #onSignals(signals: Incoming[]): void {
+    if (this.#early === undefined) for (const signal of signals) this.#mesh.receive(signal);
+    else this.#early.push(...signals.slice(0, MOST_EARLY - this.#early.length));
+  }
+
+  /** Repeats until it succeeds, is refused for good, or the connection goes away (then `up` begins it again). */
+  async #join(want = this.#want()): Promise<void> {
+    const tried = ++this.#joinTry;
+    const { upload, net } = this.#options;
+    const request = { swarm: this.name, want, upload: upload ?? true, net: net ?? networkOf() };
+    for (let failures = 0; ; failures++) {
+      try {
+        const list = readPeers(await this.#gateway.call("join", request));
+        if (tried === this.#joinTry && this.#isUp) this.#onJoined(list);
+        return;
+      } catch (thrown) {
+        if (tried !== this.#joinTry || !this.#isUp) return;
+        const error = fromCall(thrown);
+        // An expired token is replaced with the next connect, which the gateway is about to ask for.
+        if (!error.temporary && error.code !== 401) return this.#fail(error);
+        this.#trouble(error);
+        await new Promise<void>((resolve) => this.#timers.after(backoffMs(failures), resolve));
+      }
+    }
+  }
+
+  #onJoined(list: PeerList): void {
+    this.#turn("joined");
+    this.#take(list);
+    this.#asker.start(list.nextMs);
+    if (this.#early === undefined) return;
+    this.#joining.abort();
+    this.#opened.resolve(this);
+    // A turn later, whoever awaited us has had the time to listen.
+    this.#timers.after(0, () => {
+      const early = this.#early ?? [];
+      this.#early = undefined;
+      for (const signal of early) this.#mesh.receive(signal);
+    });
+  }
+
+  async #ask(): Promise<number> {
+    const request = { swarm: this.name, want: this.#want(), exclude: this.#mesh.exclude() };
+    const list = readPeers(await this.#gateway.call("peers", request));
+    this.#take(list);
+    return list.nextMs;
+  }
+
+  /** A server that answers for good with no may have forgotten us, say because it was started anew: join again. */
+  #onAskFailed(error: StarlingError): void {
+    this.#trouble(error);
+    if (!error.temporary && error.code !== 401) void this.#join();
+  }
+
+  #want(): number {
+    return Math.min(this.#mesh.missing, LIMITS.want);
+  }
+
+  #take(list: PeerList): void {
+    if (this.#state === "left") return;
+    const kept = [...this.#peers].filter(([peer]) => this.#mesh.has(peer));
+    const listed = list.peers.map(({ peer, score, near }) => [peer, { peer, score, near }] as const);
+    this.#peers = new Map([...kept, ...listed]);
+    this.#size = list.size;
+    this.#mesh.try(list.peers);
+    this.#emitter.emit("peers", this.#peers);
+  }
+
+  #turn(state: SwarmState): void {
+    if (this.#state === state || this.#state === "left") return;
+    this.#state = state;
+    this.#emitter.emit("state", state);
+  }
+
+  #trouble(error: StarlingError): void {
+    // Nobody can listen before the join is done, and a token that cannot be had is worth telling then.
+    if (this.#early !== undefined && error.code === Code.token) this.#fail(error);
+    else this.#emitter.emit("error", error);
+  }
+
+  #fail(error: StarlingError): void {
+    if (this.#state === "left") return;
+    this.#emitter.emit("error", error);
+    this.#left ??= Promise.resolve();
+    this.#opened.reject(error);
+    this.#close("closed");
+  }
+
+  async #leave(): Promise<void> {
+    if (this.#state === "left") return;
+    const heard = this.#isUp ? this.#sayGoodbye("leave") : undefined;
+    this.#close("leave", false);
+    const enough = new Promise<void>((resolve) => this.#timers.after(LEAVE_MS, resolve));
+    if (heard !== undefined) await Promise.race([heard, enough]);
+    this.#timers.clear();
+    this.#gateway.stop();
+  }
+
+  /** Closes links and attempts, with byes, and leaves. In this order, and all of it written before anything is awaited. */
+  #sayGoodbye(reason: string): Promise<void> {
+    this.#mesh.close(reason);
+    this.#outbox.flush();
+    return this.#gateway.call("leave", { swarm: this.name }).then(
+      () => {},
+      () => {}, // whoever leaves does not mind
+    );
+  }
+
+  #close(reason: string, stop = true): void {
+    this.#isUp = false;
+    this.#joinTry++;
+    this.#stopListening();
+    this.#timers.clear();
+    this.#asker.stop();
+    this.#mesh.close(reason);
+    this.#outbox.pause();
+    this.#outbox.clear();
+    this.#turn("left");
+    this.#emitter.clear();
+    if (stop) this.#gateway.stop();
+    this.#joining.abort();
+    this.#opened.reject(new StarlingError(Code.left, "the swarm was left"));
+  }
+
+  /** A page that goes away for good has no time for more; one that is kept may come back, and `up` joins it again. */
+  #onHide(persisted: boolean): void {
+    if (!persisted) void this.leave();
+    else if (this.#isUp) void this.#sayGoodbye("pagehide");
+    else this.#mesh.close("pagehide");
+  }
+}

@@ -1,0 +1,190 @@
+// Stand-ins for the browser and the server: connections that open when a test says so, and a gateway that records calls.
+import { mock, test } from "node:test";
+import { Swarm } from "../dist/swarm.js";
+
+export class FakeChannel extends EventTarget {
+  readyState = "connecting";
+  open() {
+    this.readyState = "open";
+    this.dispatchEvent(new Event("open"));
+  }
+  shut() {
+    this.readyState = "closed";
+    this.dispatchEvent(new Event("close"));
+  }
+}
+
+/** Finds one host candidate as soon as it has a local description. */
+export class FakeConnection extends EventTarget {
+  connectionState = "new";
+  localDescription = null;
+  remote = null;
+  added = [];
+  closed = false;
+  channel;
+  constructor(config) {
+    super();
+    this.config = config;
+  }
+  getConfiguration() {
+    return this.config;
+  }
+  createDataChannel(label) {
+    this.channel = new FakeChannel();
+    this.channel.label = label;
+    return this.channel;
+  }
+  async setLocalDescription() {
+    const type = this.remote === null ? "offer" : "answer";
+    this.localDescription = { type, sdp: `v=0\r\na=ice-ufrag:u1\r\na=candidate:1 ${type}\r\n` };
+    queueMicrotask(() => this.find(null));
+  }
+  async setRemoteDescription(description) {
+    if (description.sdp === "bad") throw new Error("bad description");
+    this.remote = description;
+  }
+  async addIceCandidate(candidate) {
+    this.added.push(candidate.candidate);
+  }
+  find(candidate) {
+    this.dispatchEvent(Object.assign(new Event("icecandidate"), { candidate }));
+  }
+  turn(state) {
+    this.connectionState = state;
+    this.dispatchEvent(new Event("connectionstatechange"));
+  }
+  /** The peer's channel arrives, open. */
+  arrive() {
+    this.channel = new FakeChannel();
+    this.channel.readyState = "open";
+    this.dispatchEvent(Object.assign(new Event("datachannel"), { channel: this.channel }));
+  }
+  close() {
+    this.closed = true;
+    this.connectionState = "closed";
+  }
+}
+
+/** Lets everything that is ready run, timers excepted. */
+export const settle = () => new Promise((resolve) => setImmediate(resolve));
+
+export const OWN = "mmm";
+
+/** A swarm on fakes. `reply(method, data)` answers calls; what it throws rejects them. */
+export class Stage {
+  calls = [];
+  connections = [];
+  events = [];
+  stopped = false;
+  policy = {};
+  lists = { join: [], peers: [] };
+  results = () => ({ ok: true });
+  failing = undefined;
+
+  async join(options = {}) {
+    const parts = {
+      gateway: (gatewayOptions, listener) => {
+        this.gatewayOptions = gatewayOptions;
+        this.listener = listener;
+        return { start: () => {}, call: (...call) => this.call(...call), stop: () => (this.stopped = true) };
+      },
+      connect: (config) => {
+        const connection = new FakeConnection(config);
+        this.connections.push(connection);
+        return connection;
+      },
+    };
+    const swarm = Swarm.open({ url: "ws://test/", token: "t", swarm: "s", ...options }, parts);
+    swarm.catch(() => {}); // a test that wants the error awaits it
+    this.opening = swarm;
+    await settle();
+    return swarm;
+  }
+
+  /** The usual beginning: connected with these peers in `first`, joined, listening. */
+  async joined(peers = [], options = {}) {
+    const opening = this.join(options);
+    await settle();
+    this.up({ first: peers });
+    this.swarm = await opening;
+    for (const name of ["link", "unlink", "state", "identity", "attempt", "error"]) {
+      this.swarm.on(name, (value) => this.events.push([name, value]));
+    }
+    await settle();
+  }
+
+  async call(method, data) {
+    this.calls.push([method, data]);
+    if (this.failing !== undefined) throw this.failing;
+    if (method === "signal") return { results: data.signals.map((signal) => this.results(signal)) };
+    return { peers: this.lists[method] ?? [], swarm_size: 3, next_ms: 5000 };
+  }
+
+  up({ peer = OWN, first, recovered = true } = {}) {
+    const policy = { ...POLICY, ...this.policy };
+    const list = first && { first: { peers: first, size: 3, nextMs: 5000 } };
+    this.listener.up({ peer, resume: "r", policy, iceServers: [], ...list }, recovered);
+  }
+
+  hear(from, session, seq, said) {
+    this.listener.signals([{ from, swarm: "s", session, seq, ticket: `A:${from}`, ...said }]);
+  }
+
+  /** Every signal that was sent, in order. */
+  get signals() {
+    return this.calls.flatMap(([method, data]) => (method === "signal" ? data.signals : []));
+  }
+
+  /** What was sent to a peer, by kind. */
+  sent(to) {
+    return this.signals.filter((signal) => signal.to === to).map(kindOf);
+  }
+
+  phases(peer) {
+    return this.events.flatMap(([name, value]) => (name === "attempt" && value.peer === peer ? [value.phase] : []));
+  }
+
+  named(name) {
+    return this.events.filter(([one]) => one === name).map(([, value]) => value);
+  }
+}
+
+const POLICY = { idleMs: 30_000, want: 8, degreeTarget: 8, degreeMax: 12, gatherMs: 150, turn: "on_failure" };
+
+export const kindOf = (signal) => ["offer", "answer", "candidates", "bye"].find((kind) => kind in signal);
+
+export const listed = (...peers) => peers.map((peer) => ({ peer, ticket: `O:${peer}`, score: 0.5, near: "far" }));
+
+/** Each test has its own stage and its own time. */
+export function scene(name, play) {
+  test(name, async () => {
+    mock.timers.enable({ apis: ["setTimeout", "Date"] });
+    try {
+      await play(new Stage());
+    } finally {
+      mock.timers.reset();
+    }
+  });
+}
+
+export async function pass(ms) {
+  mock.timers.tick(ms);
+  await settle();
+}
+
+/** The gathering of the fakes is complete at once; the join's one turn of patience is a timer. */
+export async function begin(stage, peers = [], options) {
+  await stage.joined(peers, options);
+  await pass(1);
+}
+
+export const answer = { answer: { sdp: "v=0 answer" } };
+export const offer = { offer: { sdp: "v=0 offer" } };
+
+/** With one open link. */
+export async function linked(stage, peer = "a") {
+  await begin(stage, listed(peer));
+  stage.hear(peer, stage.signals[0].session, 0, answer);
+  await settle();
+  stage.connections[0].channel.open();
+}

@@ -1,0 +1,248 @@
+// How links come and go: signals in and out of one swarm.
+import assert from "node:assert/strict";
+import { mock } from "node:test";
+import { answer, begin, kindOf, linked, listed, OWN, offer, pass, scene, settle } from "./fakes.mjs";
+
+scene("the join is sent before the offers, and all offers of one round in one call", async (stage) => {
+  await begin(stage, listed("a", "b", "z"));
+  const methods = stage.calls.map(([method]) => method);
+  assert.deepEqual(methods, ["join", "signal"]);
+  assert.equal(stage.calls[0][1].want, 5);
+  assert.deepEqual(
+    stage.signals.map(({ to, ticket, seq }) => [to, ticket, seq]),
+    [
+      ["a", "O:a", 0],
+      ["b", "O:b", 0],
+      ["z", "O:z", 0],
+    ],
+  );
+  assert.ok(stage.signals.every((signal) => signal.offer.sdp.includes("a=candidate:1 offer")));
+});
+
+scene("an answer and an open channel make a link", async (stage) => {
+  await begin(stage, listed("a"));
+  const [{ session }] = stage.signals;
+  stage.hear("a", session, 0, answer);
+  await settle();
+  assert.equal(stage.connections[0].remote.sdp, "v=0 answer");
+  stage.connections[0].channel.open();
+  const [link] = stage.named("link");
+  assert.deepEqual([link.peer, link.session, stage.swarm.links.get("a")], ["a", session, link]);
+  await pass(60_000);
+  assert.deepEqual(stage.sent("a"), ["offer"], "nothing is repeated once it is answered");
+});
+
+scene("an offer is answered with the reverse ticket, and its channel makes a link", async (stage) => {
+  await begin(stage);
+  stage.hear("a", "theirs", 0, offer);
+  await settle();
+  const [said] = stage.signals;
+  assert.deepEqual([said.to, said.ticket, said.session, said.seq, kindOf(said)], ["a", "A:a", "theirs", 0, "answer"]);
+  stage.connections[0].arrive();
+  assert.equal(stage.named("link")[0].peer, "a");
+});
+
+scene("an unanswered offer is repeated twice with the same seq, then given up", async (stage) => {
+  await begin(stage, listed("a"));
+  await pass(1800);
+  await pass(2900);
+  assert.deepEqual(stage.sent("a"), ["offer", "offer", "offer"]);
+  assert.deepEqual(
+    stage.signals.map(({ seq }) => seq),
+    [0, 0, 0],
+  );
+  await pass(5000);
+  assert.deepEqual(stage.sent("a"), ["offer", "offer", "offer", "bye"]);
+  assert.deepEqual(stage.phases("a"), ["expired"]);
+  assert.equal(stage.connections[0].closed, true);
+  await pass(7000);
+  const [, asked] = stage.calls.findLast(([method]) => method === "peers");
+  assert.deepEqual([asked.want, asked.exclude], [8, ["a"]]);
+});
+
+scene("a repeated offer is answered again with the same seq, and opens nothing new", async (stage) => {
+  await begin(stage);
+  stage.hear("a", "theirs", 0, offer);
+  await settle();
+  stage.hear("a", "theirs", 0, offer);
+  await settle();
+  assert.deepEqual(
+    stage.signals.map((signal) => [kindOf(signal), signal.seq]),
+    [
+      ["answer", 0],
+      ["answer", 0],
+    ],
+  );
+  assert.equal(stage.connections.length, 1);
+});
+
+scene("an offer of a session that is over is dropped", async (stage) => {
+  await begin(stage);
+  stage.hear("a", "theirs", 0, offer);
+  await settle();
+  stage.hear("a", "theirs", 1, { bye: { reason: "x" } });
+  stage.hear("a", "theirs", 0, offer);
+  await settle();
+  assert.equal(stage.connections.length, 1);
+  assert.deepEqual(stage.phases("a"), ["answering", "refused"]);
+});
+
+scene("of two crossing offers the smaller id's stands: we drop ours for a smaller one", async (stage) => {
+  assert.ok("a" < OWN);
+  await begin(stage, listed("a"));
+  stage.hear("a", "theirs", 0, offer);
+  await settle();
+  assert.deepEqual(stage.phases("a"), ["superseded", "answering"]);
+  assert.deepEqual(stage.sent("a"), ["offer", "answer"]);
+  assert.equal(stage.connections[0].closed, true);
+});
+
+scene("of two crossing offers the smaller id's stands: ours stands against a larger one", async (stage) => {
+  assert.ok("z" > OWN);
+  await begin(stage, listed("z"));
+  const [{ session }] = stage.signals;
+  stage.hear("z", "theirs", 0, offer);
+  await settle();
+  assert.deepEqual(stage.sent("z"), ["offer"]);
+  stage.hear("z", session, 0, answer);
+  await settle();
+  assert.equal(stage.connections[0].remote.type, "answer");
+});
+
+scene("candidates that overtake their offer are added after it", async (stage) => {
+  await begin(stage);
+  stage.hear("a", "theirs", 1, { candidates: ["candidate:9 ufrag x"], end: true });
+  stage.hear("a", "theirs", 1, { candidates: ["candidate:9 ufrag x"], end: true });
+  stage.hear("a", "theirs", 0, offer);
+  await settle();
+  assert.deepEqual(stage.connections[0].added, ["candidate:9 ufrag x", ""]);
+});
+
+scene("late candidates travel in batches of at most twenty, the last with end", async (stage) => {
+  stage.policy = { gatherMs: 0 };
+  await begin(stage, listed("a"));
+  const [connection] = stage.connections;
+  assert.deepEqual(stage.sent("a"), ["offer"]);
+  for (let i = 0; i < 25; i++) connection.find({ candidate: `candidate:${i}`, usernameFragment: "u1", tcpType: null });
+  await pass(70);
+  await pass(20);
+  const batches = stage.signals.slice(1);
+  assert.deepEqual(
+    batches.map(({ candidates, end }) => [candidates.length, end]),
+    [
+      [20, undefined],
+      [5, true],
+    ],
+  );
+  assert.equal(batches[0].candidates[0], "candidate:0 ufrag u1");
+});
+
+scene("a peer that is gone, and one that refuses, end the attempt at once", async (stage) => {
+  stage.results = ({ to }) => ({ error: { code: to === "a" ? 410 : 403, message: "no" } });
+  await begin(stage, listed("a", "b"));
+  assert.deepEqual([stage.sent("a"), stage.sent("b")], [["offer"], ["offer"]]);
+  assert.ok(stage.connections.every(({ closed }) => closed));
+});
+
+scene("an offer over budget is sent again when the server says, twice at most", async (stage) => {
+  stage.results = () => ({ error: { code: 429, message: "slow", retry_ms: 1000 } });
+  await begin(stage, listed("a"));
+  await pass(900);
+  assert.equal(stage.signals.length, 1);
+  await pass(500);
+  assert.equal(stage.signals.length, 2);
+  await pass(1400);
+  await pass(1400);
+  assert.deepEqual([stage.signals.length, stage.phases("a")], [3, ["expired"]]);
+});
+
+scene(
+  "offers are made up to the target, and taken up to the maximum; the next is told that we are full",
+  async (stage) => {
+    stage.policy = { degreeTarget: 2, degreeMax: 3 };
+    await begin(stage, listed("a", "b", "c"));
+    assert.equal(stage.connections.length, 2);
+    stage.hear("d", "1", 0, offer);
+    stage.hear("e", "2", 0, offer);
+    await settle();
+    assert.equal(stage.connections.length, 3);
+    const [bye] = stage.signals.filter(({ to }) => to === "e");
+    assert.deepEqual([bye.bye.reason, bye.ticket, bye.session], ["full", "A:e", "2"]);
+  },
+);
+
+scene("a link that ends is gone, and its peer is left alone for a while unless it offers", async (stage) => {
+  await linked(stage);
+  stage.lists.peers = listed("a");
+  stage.connections[0].channel.shut();
+  assert.deepEqual(
+    stage.named("unlink").map(({ reason }) => reason),
+    ["closed"],
+  );
+  assert.equal(stage.swarm.links.size, 0);
+  await pass(7000);
+  assert.equal(stage.connections.length, 1);
+  stage.hear("a", "again", 0, offer);
+  await settle();
+  assert.equal(stage.connections.length, 2);
+});
+
+scene("a disconnected link has five seconds to come back", async (stage) => {
+  await linked(stage);
+  const [connection] = stage.connections;
+  connection.turn("disconnected");
+  await pass(4000);
+  connection.turn("connected");
+  await pass(6000);
+  assert.equal(stage.swarm.links.size, 1);
+  connection.turn("disconnected");
+  await pass(5000);
+  assert.deepEqual(
+    stage.named("unlink").map(({ reason }) => reason),
+    ["disconnected"],
+  );
+});
+
+scene("a peer that offers anew has lost the link, so its offer replaces it", async (stage) => {
+  await linked(stage);
+  stage.hear("a", "new", 0, offer);
+  await settle();
+  assert.deepEqual(
+    stage.named("unlink").map(({ reason }) => reason),
+    ["replaced"],
+  );
+  assert.deepEqual(stage.sent("a"), ["offer", "answer"]);
+});
+
+scene("a link that is closed says so to the peer", async (stage) => {
+  await linked(stage);
+  stage.swarm.links.get("a").close("seeking");
+  await settle();
+  const said = stage.signals.at(-1);
+  assert.deepEqual([said.bye.reason, said.seq, said.session], ["seeking", 1, stage.signals[0].session]);
+  assert.deepEqual(
+    stage.named("unlink").map(({ reason }) => reason),
+    ["seeking"],
+  );
+});
+
+scene("an error in a listener does not stop the swarm", async (stage) => {
+  await begin(stage);
+  const shown = mock.method(console, "error", () => {});
+  stage.swarm.on("attempt", () => {
+    throw new Error("the application's own");
+  });
+  stage.hear("a", "theirs", 0, offer);
+  await settle();
+  stage.connections[0].arrive();
+  shown.mock.restore();
+  assert.equal(stage.swarm.links.size, 1);
+});
+
+scene("an offer that the browser cannot read ends its attempt, and the peer hears of it", async (stage) => {
+  await begin(stage);
+  stage.hear("a", "theirs", 0, { offer: { sdp: "bad" } });
+  await settle();
+  assert.deepEqual(stage.phases("a"), ["answering", "failed"]);
+  assert.equal(stage.signals[0].bye.reason, "failed");
+});

@@ -1,0 +1,64 @@
+//! What operators ask.
+
+use serde_json::{Value, json};
+
+use crate::world::{Transport, World};
+
+#[tokio::test]
+async fn health_says_what_is_missing() {
+    let mut world = World::start(Transport::Grpc).await;
+    assert_eq!(world.admin("/health/live").await.0, 200);
+    assert_eq!(world.admin("/health/ready").await, (200, json!({ "status": "ready" })));
+    world.kill_gateway();
+    let (status, answer) = world.admin("/health/ready").await;
+    assert_eq!((status, &answer["status"]), (200, &json!("degraded")), "one gateway must not take all backends out");
+    assert!(answer["missing"]["gateway"].as_str().unwrap().contains("unreachable"));
+    world.start_gateway().await;
+    assert_eq!(world.admin("/health/ready").await, (200, json!({ "status": "ready" })));
+}
+
+#[tokio::test]
+async fn a_wrong_api_key_is_said_in_words() {
+    let world =
+        World::start_with(Transport::Grpc, |config| config.gateway.api_key.0 = "not the key at all".into()).await;
+    let (_, answer) = world.admin("/health/ready").await;
+    assert!(answer["missing"]["gateway"].as_str().unwrap().contains("gateway.api_key"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_swarm_is_shown_without_addresses() {
+    let world = World::start(Transport::Grpc).await;
+    let ann = world.peer().await;
+    ann.rpc("join", json!({ "swarm": "movie/42", "net": { "nat": "eim" }, "upload": false })).await.unwrap();
+    let (status, swarm) = world.admin("/swarms/movie%2F42").await;
+    let expected = json!({ "swarm": "movie/42", "size": 1, "offered": 0, "members": [{
+        "peer": ann.peer, "upload": false, "nat": "eim", "slots": null, "playhead": null, "bitrate_kbps": null,
+        "joined_s_ago": 0, "seen_s_ago": 0,
+    }] });
+    assert_eq!((status, swarm), (200, expected));
+    assert_eq!(world.admin("/swarms/nobody").await.0, 404);
+    assert_eq!(world.admin("/swarms/a%20b").await.0, 400);
+    assert_eq!(world.admin("/swarms/movie/42").await.0, 404);
+    assert_eq!(world.admin("/").await.0, 404);
+}
+
+#[tokio::test]
+async fn metrics_count_what_happened() {
+    let world = World::start(Transport::Grpc).await;
+    let (ann, bob, ticket) = world.pair().await;
+    let bye = json!({ "to": bob.peer, "ticket": ticket, "session": "one", "seq": 0, "bye": { "reason": "x" } });
+    ann.signal("s", json!([bye])).await;
+    ann.refusal("explode", json!({})).await;
+    let (_, Value::String(metrics)) = world.admin("/metrics").await else { panic!("text") };
+    for line in [
+        r#"starling_outbox_signals_accepted_total{kind="bye"} 1"#,
+        r#"starling_outbox_signals_accepted_total{kind="offer"} 0"#,
+        "starling_outbox_deliveries_published_total 1",
+        "starling_outbox_signals_waiting 0",
+        "starling_signaling_signals_relayed_total 1",
+        r#"starling_proxy_rpc_errors_total{code="404"} 1"#,
+        r#"starling_proxy_rpc_seconds_count{method="join"} 2"#,
+    ] {
+        assert!(metrics.lines().any(|there| there == line), "{line} not in:\n{metrics}");
+    }
+}

@@ -1,0 +1,65 @@
+//! Inboxes on the real gateway: who can reach them, and what survives a dropped connection.
+
+use serde_json::json;
+
+use crate::{
+    client::Client,
+    over_both_transports,
+    world::{Transport, World},
+};
+
+over_both_transports! {
+    no_client_can_touch_an_inbox,
+    what_was_missed_is_delivered_after_a_reconnect,
+    names_outlive_the_gateway,
+}
+
+async fn no_client_can_touch_an_inbox(transport: Transport) {
+    let world = World::start(transport).await;
+    let (ann, bob) = (world.joined().await, world.joined().await);
+    for channel in [format!("inbox:{}", bob.peer), format!("inbox:{}", ann.peer), "inbox:".into(), "other".into()] {
+        for (command, body) in [
+            ("subscribe", json!({ "channel": channel })),
+            ("publish", json!({ "channel": channel, "data": {} })),
+            ("history", json!({ "channel": channel, "limit": 10 })),
+            ("presence", json!({ "channel": channel })),
+            ("presence_stats", json!({ "channel": channel })),
+        ] {
+            let refused = ann.command(command, body).await.expect_err(&format!("{command} {channel}"));
+            assert!([102, 103, 105, 107, 108].contains(&refused.code), "{command} {channel}: {refused:?}");
+        }
+    }
+    assert_eq!(bob.deliveries_so_far().await, 0);
+}
+
+async fn what_was_missed_is_delivered_after_a_reconnect(transport: Transport) {
+    let world = World::start(transport).await;
+    let (ann, bob, ticket) = world.pair().await;
+    let (peer, reply) = (bob.peer.clone(), bob.reply.clone());
+    drop(bob);
+    let bye = json!({ "to": peer, "ticket": ticket, "session": "one", "seq": 0, "bye": { "reason": "x" } });
+    assert_eq!(ann.signal("s", json!([bye])).await, ["ok"]);
+
+    let channel = format!("inbox:{peer}");
+    let position = &reply["subs"][&channel];
+    let recover =
+        json!({ "recover": true, "epoch": position["epoch"], "offset": position["offset"].as_u64().unwrap_or(0) });
+    let data = json!({ "v": 1, "token": world.token(&["s", "movie/*"]), "resume": reply["data"]["resume"] });
+    let command = json!({ "data": data, "subs": { (channel.clone()): recover } });
+    let bob = Client::connect_with(&world.url(), command).await.unwrap();
+    let sub = &bob.reply["subs"][&channel];
+    assert_eq!((&bob.peer, &sub["recovered"]), (&peer, &json!(true)));
+    assert_eq!(sub["publications"][0]["data"]["signals"][0]["from"], ann.peer);
+}
+
+async fn names_outlive_the_gateway(transport: Transport) {
+    let mut world = World::start(transport).await;
+    let (ann, bob) = (world.joined().await, world.joined().await);
+    world.kill_gateway();
+    ann.closed().await;
+    world.start_gateway().await;
+    let resume = &ann.reply["data"]["resume"];
+    let back = world.connect(json!({ "v": 1, "token": world.token(&["s", "movie/*"]), "resume": resume })).await;
+    assert_eq!(back.peer, ann.peer);
+    assert!(!back.ticket_for("s", &bob.peer).await.is_empty(), "memberships outlive it as well");
+}

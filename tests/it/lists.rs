@@ -1,0 +1,154 @@
+//! `join`, `peers` and `leave`, and how calls are refused.
+
+use std::{collections::HashSet, time::Duration};
+
+use serde_json::{Value, json};
+use starling::domain::token::Claims;
+
+use crate::{
+    over_both_transports,
+    world::{Transport, World},
+};
+
+over_both_transports! {
+    who_joins_is_listed_and_gets_who_was_there,
+    a_list_keeps_to_the_wish,
+    who_may_not_upload_is_not_listed,
+    who_leaves_or_falls_silent_is_not_listed,
+    a_fifth_swarm_is_refused,
+    bad_calls_get_their_code_and_the_connection_stays,
+    an_expired_session_gets_401,
+}
+
+fn peers(list: &Value) -> HashSet<String> {
+    list["peers"].as_array().unwrap().iter().map(|entry| entry["peer"].as_str().unwrap().to_owned()).collect()
+}
+
+async fn who_joins_is_listed_and_gets_who_was_there(transport: Transport) {
+    let world = World::start(transport).await;
+    let (ann, bob) = (world.peer().await, world.peer().await);
+    let alone = ann.rpc("join", json!({ "swarm": "s" })).await.unwrap();
+    assert_eq!(alone, json!({ "peers": [], "swarm_size": 1, "next_ms": 5000 }));
+    let list = bob.rpc("join", json!({ "swarm": "s", "want": 1 })).await.unwrap();
+    assert_eq!((peers(&list), &list["swarm_size"]), (HashSet::from([ann.peer.clone()]), &json!(2)));
+    assert_eq!(list["next_ms"], 15_000);
+    let entry = &list["peers"][0];
+    assert_eq!((&entry["score"], &entry["near"]), (&json!(0.15), &json!("far")));
+    assert_eq!(entry.as_object().unwrap().keys().collect::<Vec<_>>(), ["near", "peer", "score", "ticket"]);
+    let list = ann.rpc("peers", json!({ "swarm": "s" })).await.unwrap();
+    assert_eq!(peers(&list), HashSet::from([bob.peer]));
+}
+
+async fn a_list_keeps_to_the_wish(transport: Transport) {
+    let world = World::start(transport).await;
+    let ann = world.joined().await;
+    let mut others = Vec::new();
+    for _ in 0..5 {
+        others.push(world.joined().await.peer);
+    }
+    for want in [0, 1, 4, 5, 16] {
+        let list = ann.rpc("peers", json!({ "swarm": "s", "want": want })).await.unwrap();
+        assert_eq!(peers(&list).len(), want.min(5));
+        assert!(!peers(&list).contains(&ann.peer));
+    }
+    let list = ann.rpc("peers", json!({ "swarm": "s", "want": 16, "exclude": others[1..] })).await.unwrap();
+    assert_eq!(peers(&list), HashSet::from([others[0].clone()]));
+}
+
+async fn who_may_not_upload_is_not_listed(transport: Transport) {
+    let world = World::start(transport).await;
+    let ann = world.joined().await;
+    for refusal in [
+        json!({ "swarm": "s", "upload": false }),
+        json!({ "swarm": "s", "net": { "save_data": true } }),
+        json!({ "swarm": "s", "net": { "type": "cellular" } }),
+        json!({ "swarm": "s", "net": { "nat": "blocked" } }),
+    ] {
+        world.peer().await.rpc("join", refusal).await.unwrap();
+    }
+    let token = world.sign(&Claims { upload: Some(false), ..world.claims(&["s"]) });
+    world.connect(json!({ "v": 1, "token": token })).await.rpc("join", json!({ "swarm": "s" })).await.unwrap();
+    let list = ann.rpc("peers", json!({ "swarm": "s" })).await.unwrap();
+    assert_eq!((peers(&list), &list["swarm_size"]), (HashSet::new(), &json!(6)));
+}
+
+async fn who_leaves_or_falls_silent_is_not_listed(transport: Transport) {
+    let world = World::start(transport).await;
+    let (ann, bob, cem) = (world.joined().await, world.joined().await, world.joined().await);
+    assert_eq!(bob.rpc("leave", json!({ "swarm": "s" })).await.unwrap(), json!({}));
+    assert_eq!(bob.rpc("leave", json!({ "swarm": "s" })).await.unwrap(), json!({}), "twice is harmless");
+    let list = ann.rpc("peers", json!({ "swarm": "s" })).await.unwrap();
+    assert_eq!((peers(&list), &list["swarm_size"]), (HashSet::from([cem.peer.clone()]), &json!(2)));
+    world.clock.advance(Duration::from_secs(46));
+    let list = ann.rpc("peers", json!({ "swarm": "s" })).await.unwrap();
+    assert_eq!((peers(&list), &list["swarm_size"]), (HashSet::new(), &json!(1)), "silent for more than 45 s");
+    cem.rpc("peers", json!({ "swarm": "s", "want": 0 })).await.unwrap();
+    let list = ann.rpc("peers", json!({ "swarm": "s" })).await.unwrap();
+    assert_eq!(peers(&list), HashSet::from([cem.peer]), "any call is a sign of life");
+}
+
+async fn a_fifth_swarm_is_refused(transport: Transport) {
+    let world = World::start(transport).await;
+    let ann = world.peer().await;
+    for n in 0..4 {
+        ann.rpc("join", json!({ "swarm": format!("movie/{n}") })).await.unwrap();
+    }
+    assert_eq!(ann.refusal("join", json!({ "swarm": "movie/5" })).await, 400);
+    ann.rpc("leave", json!({ "swarm": "movie/0" })).await.unwrap();
+    ann.rpc("join", json!({ "swarm": "movie/5" })).await.unwrap();
+}
+
+async fn bad_calls_get_their_code_and_the_connection_stays(transport: Transport) {
+    let world = World::start(transport).await;
+    let ann = world.peer().await;
+    for method in ["join", "peers", "signal", "leave"] {
+        for bad in [
+            json!(null),
+            json!("text"),
+            json!([1]),
+            json!({}),
+            json!({ "swarm": 5, "signals": [] }),
+            json!({ "swarm": "", "signals": [] }),
+            json!({ "swarm": "{a}*", "signals": [] }),
+            json!({ "swarm": "x".repeat(129), "signals": [] }),
+        ] {
+            assert_eq!(ann.refusal(method, bad.clone()).await, 400, "{method} {bad}");
+        }
+        let large = json!({ "swarm": "s", "signals": [], "padding": "x".repeat(if method == "signal" { 65536 } else { 16384 }) });
+        assert_eq!(ann.refusal(method, large).await, 413, "{method}");
+        if method != "leave" {
+            assert_eq!(ann.refusal(method, json!({ "swarm": "not-mine", "signals": [] })).await, 403, "{method}");
+        }
+    }
+    for bad in [
+        json!({ "swarm": "s", "want": 17 }),
+        json!({ "swarm": "s", "want": "8" }),
+        json!({ "swarm": "s", "playhead": -1 }),
+    ] {
+        assert_eq!(ann.refusal("join", bad.clone()).await, 400, "{bad}");
+        assert_eq!(ann.refusal("peers", bad.clone()).await, 400, "{bad}");
+    }
+    assert_eq!(ann.refusal("join", json!({ "swarm": "s", "net": { "nat": "cone" } })).await, 400);
+    assert_eq!(ann.refusal("peers", json!({ "swarm": "s", "exclude": ["x"] })).await, 400);
+    assert_eq!(ann.refusal("peers", json!({ "swarm": "s", "exclude": vec![ann.peer.as_str(); 65] })).await, 400);
+    assert_eq!(ann.refusal("leave", json!({ "swarm": ["s"] })).await, 400);
+    let unknown = ann.rpc("explode", json!({})).await.unwrap_err();
+    assert_eq!((unknown.code, unknown.temporary), (404, false));
+    ann.rpc("join", json!({ "swarm": "s", "unknown": { "field": 1 } }))
+        .await
+        .expect("alive, and unknown fields are ignored");
+}
+
+async fn an_expired_session_gets_401(transport: Transport) {
+    let world = World::start(transport).await;
+    let ann = world.joined().await;
+    world.clock.advance(Duration::from_hours(1));
+    for (method, data) in [
+        ("join", json!({ "swarm": "s" })),
+        ("peers", json!({ "swarm": "s" })),
+        ("signal", json!({ "swarm": "s", "signals": [] })),
+    ] {
+        assert_eq!(ann.refusal(method, data).await, 401, "{method}");
+    }
+    ann.rpc("leave", json!({ "swarm": "s" })).await.expect("nobody is kept in a swarm");
+}

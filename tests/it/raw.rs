@@ -1,0 +1,170 @@
+//! Proxy calls as somebody else than Centrifugo might make them.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use starling::{app::App, clock::Clock, proxy::pb};
+use tonic::{
+    Code, Request, Status,
+    client::Grpc,
+    codegen::http::uri::PathAndQuery,
+    transport::{Channel, Endpoint},
+};
+use tonic_prost::ProstCodec;
+
+use crate::world::configuration;
+
+const SECRET: &str = "the secret of the raw tests";
+
+/// A backend without a gateway.
+async fn backend() -> App {
+    App::start(&configuration(9, "a key that opens nothing", SECRET), Clock::System).await.unwrap()
+}
+
+async fn post(app: &App, path: &str, secret: Option<&str>, body: impl Into<reqwest::Body>) -> (u16, Value) {
+    let mut request = reqwest::Client::new().post(format!("http://{}{path}", app.proxy_address())).body(body);
+    if let Some(secret) = secret {
+        request = request.header("X-Starling-Secret", secret);
+    }
+    let response = request.send().await.unwrap();
+    let status = response.status().as_u16();
+    let text = response.text().await.unwrap();
+    (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+}
+
+async fn grpc<Q, A>(app: &App, method: &str, secret: Option<&str>, message: Q) -> Result<A, Status>
+where
+    Q: prost::Message + Send + Sync + 'static,
+    A: prost::Message + Default + Send + Sync + 'static,
+{
+    let endpoint = Endpoint::from_shared(format!("http://{}", app.proxy_address())).unwrap();
+    let channel: Channel = endpoint.timeout(Duration::from_secs(5)).connect().await.unwrap();
+    let mut grpc = Grpc::new(channel);
+    grpc.ready().await.unwrap();
+    let mut request = Request::new(message);
+    if let Some(secret) = secret {
+        request.metadata_mut().insert("x-starling-secret", secret.parse().unwrap());
+    }
+    let path: PathAndQuery = format!("/centrifugal.centrifugo.proxy.CentrifugoProxy/{method}").parse().unwrap();
+    grpc.unary(request, path, ProstCodec::<Q, A>::default()).await.map(tonic::Response::into_inner)
+}
+
+fn session() -> String {
+    let exp = Clock::System.now().seconds() + 60;
+    json!({ "swarms": ["s"], "exp": exp, "upload": true, "want": 8 }).to_string()
+}
+
+fn rpc(method: &str, data: &[u8]) -> pb::RpcRequest {
+    pb::RpcRequest {
+        client: "c".into(),
+        user: "AAAAAAAAAAAAAAAAAAAAAA".into(),
+        method: method.into(),
+        data: data.to_vec().into(),
+        meta: session().into(),
+    }
+}
+
+#[tokio::test]
+async fn without_the_secret_nothing_is_answered_over_http() {
+    let app = backend().await;
+    for secret in [None, Some(""), Some("the secret of the raw test"), Some("the secret of the raw testS")] {
+        for path in ["/connect", "/refresh", "/rpc", "/publish", "/"] {
+            assert_eq!(post(&app, path, secret, "{}").await.0, 401, "{path} {secret:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_the_secret_nothing_is_answered_over_grpc() {
+    let app = backend().await;
+    for secret in [None, Some(""), Some("the secret of the raw test"), Some("the secret of the raw testS")] {
+        let refused = |result: Result<(), Status>| result.unwrap_err().code() == Code::Unauthenticated;
+        let connect = pb::ConnectRequest { client: "c".into(), data: "{}".into() };
+        assert!(refused(grpc::<_, pb::ConnectResponse>(&app, "Connect", secret, connect).await.map(|_| ())));
+        let refresh = pb::RefreshRequest::default();
+        assert!(refused(grpc::<_, pb::RefreshResponse>(&app, "Refresh", secret, refresh).await.map(|_| ())));
+        let call = rpc("peers", br#"{"swarm":"s"}"#);
+        assert!(refused(grpc::<_, pb::RpcResponse>(&app, "RPC", secret, call).await.map(|_| ())));
+    }
+    let call = rpc("peers", br#"{"swarm":"s"}"#);
+    let answer: pb::RpcResponse = grpc(&app, "RPC", Some(SECRET), call).await.unwrap();
+    assert!(answer.error.is_none());
+}
+
+#[tokio::test]
+async fn garbage_is_an_error_and_not_an_end() {
+    let app = backend().await;
+    for garbage in [&b""[..], b"null", b"{", b"\xff\xfe", b"[[[[[[", br#"{"swarm":"s""#, &[b'['; 10_000]] {
+        let answer: pb::RpcResponse = grpc(&app, "RPC", Some(SECRET), rpc("join", garbage)).await.unwrap();
+        assert_eq!(answer.error.unwrap().code, 400, "{garbage:?}");
+        let connect = pb::ConnectRequest { client: "c".into(), data: garbage.to_vec().into() };
+        let answer: pb::ConnectResponse = grpc(&app, "Connect", Some(SECRET), connect).await.unwrap();
+        assert_eq!(answer.disconnect.unwrap().code, 4500, "{garbage:?}");
+        for path in ["/rpc", "/connect"] {
+            assert_eq!(post(&app, path, Some(SECRET), garbage.to_vec()).await.0, 400, "{path} {garbage:?}");
+        }
+    }
+    let too_large = vec![b' '; 257 * 1024];
+    assert_eq!(post(&app, "/rpc", Some(SECRET), too_large.clone()).await.0, 413);
+    let refused: Result<pb::RpcResponse, _> = grpc(&app, "RPC", Some(SECRET), rpc("join", &too_large)).await;
+    assert_eq!(refused.unwrap_err().code(), Code::OutOfRange);
+    let call = rpc("join", br#"{"swarm":"s"}"#);
+    let answer: pb::RpcResponse = grpc(&app, "RPC", Some(SECRET), call).await.unwrap();
+    assert!(answer.error.is_none(), "alive");
+}
+
+#[tokio::test]
+async fn a_call_without_a_session_says_what_is_not_configured() {
+    let app = backend().await;
+    let call = pb::RpcRequest { meta: "".into(), ..rpc("join", br#"{"swarm":"s"}"#) };
+    let refused: Result<pb::RpcResponse, _> = grpc(&app, "RPC", Some(SECRET), call).await;
+    assert!(refused.unwrap_err().message().contains("meta"));
+    let call = pb::RpcRequest { user: "42".into(), ..rpc("join", br#"{"swarm":"s"}"#) };
+    let refused: Result<pb::RpcResponse, _> = grpc(&app, "RPC", Some(SECRET), call).await;
+    assert!(refused.unwrap_err().message().contains("peer id"));
+    let call = json!({ "user": "AAAAAAAAAAAAAAAAAAAAAA", "method": "join", "data": { "swarm": "s" } });
+    let (status, words) = post(&app, "/rpc", Some(SECRET), call.to_string()).await;
+    assert!(status == 400 && words.as_str().unwrap().contains("meta"));
+}
+
+#[tokio::test]
+async fn refresh_is_answered_with_expired_or_a_future_end_and_nothing_else() {
+    let app = backend().await;
+    let future = Clock::System.now().seconds() + 60;
+    let session = |exp: u64| json!({ "swarms": ["s"], "exp": exp, "upload": true, "want": 8 });
+    for (meta, expected) in [
+        (session(future), json!({ "result": { "expire_at": future } })),
+        (session(future - 61), json!({ "result": { "expired": true } })),
+        (json!(null), json!({ "result": { "expired": true } })),
+        (json!({ "exp": "soon" }), json!({ "result": { "expired": true } })),
+    ] {
+        let answer =
+            post(&app, "/refresh", Some(SECRET), json!({ "client": "c", "user": "u", "meta": meta }).to_string()).await;
+        assert_eq!(answer, (200, expected.clone()), "{meta}");
+        let request = pb::RefreshRequest { meta: meta.to_string().into(), ..Default::default() };
+        let answer: pb::RefreshResponse = grpc(&app, "Refresh", Some(SECRET), request).await.unwrap();
+        let result = answer.result.unwrap();
+        let over_http = &expected["result"];
+        assert_eq!(
+            (result.expired, result.expire_at),
+            (over_http["expired"] == true, over_http["expire_at"].as_i64().unwrap_or(0))
+        );
+    }
+    assert_eq!(post(&app, "/refresh", Some(SECRET), "garbage").await, (200, json!({ "result": { "expired": true } })));
+}
+
+#[tokio::test]
+async fn events_that_we_do_not_handle_get_a_clean_error() {
+    let app = backend().await;
+    for path in ["/publish", "/subscribe", "/sub_refresh", "/"] {
+        let (status, answer) = post(&app, path, Some(SECRET), "{}").await;
+        assert_eq!((status, &answer["error"]["code"]), (200, &json!(404)), "{path}");
+    }
+    for method in ["Publish", "Subscribe", "SubRefresh"] {
+        let answer: pb::OtherResponse = grpc(&app, method, Some(SECRET), pb::OtherRequest::default()).await.unwrap();
+        assert_eq!(answer.error.unwrap().code, 404, "{method}");
+    }
+    let refused: Result<pb::OtherResponse, _> =
+        grpc(&app, "NotifyCacheEmpty", Some(SECRET), pb::OtherRequest::default()).await;
+    assert_eq!(refused.unwrap_err().code(), Code::Unimplemented);
+}

@@ -1,0 +1,153 @@
+//! A backend and a real Centrifugo, on ports of their own.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::OnceLock,
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use starling::{
+    app::{App, token_keys},
+    clock::Clock,
+    config::Config,
+    demo::{
+        gateway::{GatewayProcess, GatewaySetup, find},
+        made_up,
+    },
+    domain::{SwarmPattern, token::Claims},
+};
+
+pub use starling::demo::gateway::Transport;
+
+use crate::client::{Client, Connected};
+
+/// Everything a test needs. The backend's clock stands still until the test moves it.
+pub struct World {
+    pub app: App,
+    pub config: Config,
+    pub clock: Clock,
+    pub gateway: Option<GatewayProcess>,
+    setup: GatewaySetup,
+}
+
+pub fn loopback(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind(loopback(0)).unwrap().local_addr().unwrap().port()
+}
+
+/// The Centrifugo that `make test` has found or built.
+pub fn centrifugo() -> PathBuf {
+    static FOUND: OnceLock<PathBuf> = OnceLock::new();
+    let named = std::env::var_os("CENTRIFUGO").map(PathBuf::from);
+    FOUND.get_or_init(|| find(named).expect("run scripts/centrifugo, or `make test`, which does")).clone()
+}
+
+/// A configuration for a backend beside a gateway with its API on this port.
+pub fn configuration(api: u16, api_key: &str, secret: &str) -> Config {
+    let config = json!({
+        "proxy": { "listen": loopback(0), "secret": secret },
+        "admin": { "listen": loopback(0) },
+        "gateway": { "api_url": format!("http://127.0.0.1:{api}/api"), "api_key": api_key },
+        "token": { "keys": [{ "id": "test", "alg": "HS256", "secret": "a secret for tokens of the tests" }] },
+        "ticket": { "keys": [{ "id": 1, "secret": "a secret for tickets of the tests" }] },
+    });
+    Config::from_text(&toml::to_string(&config).unwrap()).unwrap()
+}
+
+impl World {
+    pub async fn start(transport: Transport) -> Self {
+        Self::start_with(transport, |_| {}).await
+    }
+
+    /// Starts with a changed configuration.
+    pub async fn start_with(transport: Transport, change: impl Fn(&mut Config)) -> Self {
+        // A port can be lost between finding it and using it.
+        for _ in 0..5 {
+            let (clients, api) = (free_port(), free_port());
+            let (api_key, secret) = (made_up(), made_up());
+            let mut config = configuration(api, &api_key, &secret);
+            change(&mut config);
+            let clock = Clock::manual(Clock::System.now());
+            let app = App::start(&config, clock.clone()).await.unwrap();
+            let backend = app.proxy_address();
+            let origins = "http://localhost".to_owned();
+            let setup =
+                GatewaySetup { binary: centrifugo(), clients, api, backend, transport, api_key, secret, origins };
+            match GatewayProcess::start(&setup).await {
+                Ok(gateway) => return Self { app, config, clock, gateway: Some(gateway), setup },
+                Err(error) => eprintln!("{error:#}"),
+            }
+        }
+        panic!("no gateway could be started")
+    }
+
+    /// Kills the gateway, as a crash would.
+    pub fn kill_gateway(&mut self) {
+        self.gateway = None;
+    }
+
+    pub async fn start_gateway(&mut self) {
+        self.gateway = Some(GatewayProcess::start(&self.setup).await.unwrap());
+    }
+
+    pub fn url(&self) -> String {
+        format!("ws://127.0.0.1:{}/connection/websocket", self.setup.clients)
+    }
+
+    /// The claims of a token for these swarms, valid for an hour.
+    pub fn claims(&self, swarms: &[&str]) -> Claims {
+        Claims {
+            exp: (self.clock.now() + Duration::from_hours(1)).seconds(),
+            nbf: None,
+            swarms: swarms.iter().map(|swarm| SwarmPattern::parse(swarm).unwrap()).collect(),
+            sub: None,
+            upload: None,
+            policy: None,
+        }
+    }
+
+    pub fn sign(&self, claims: &Claims) -> String {
+        token_keys(&self.config).sign(claims).unwrap()
+    }
+
+    pub fn token(&self, swarms: &[&str]) -> String {
+        self.sign(&self.claims(swarms))
+    }
+
+    /// A client that connected with this data.
+    pub async fn connect(&self, data: Value) -> Connected {
+        Client::connect(&self.url(), data).await.expect("the connection is accepted")
+    }
+
+    /// A peer whose token allows the swarm `s` and everything below `movie/`.
+    pub async fn peer(&self) -> Connected {
+        self.connect(json!({ "v": 1, "token": self.token(&["s", "movie/*"]) })).await
+    }
+
+    /// A peer that has joined `s`.
+    pub async fn joined(&self) -> Connected {
+        let peer = self.peer().await;
+        peer.rpc("join", json!({ "swarm": "s" })).await.unwrap();
+        peer
+    }
+
+    /// Two peers that have joined `s`, and the first one's ticket for the second.
+    pub async fn pair(&self) -> (Connected, Connected, String) {
+        let (ann, bob) = (self.joined().await, self.joined().await);
+        let ticket = ann.ticket_for("s", &bob.peer).await;
+        (ann, bob, ticket)
+    }
+
+    pub async fn admin(&self, path: &str) -> (u16, Value) {
+        let response = reqwest::get(format!("http://{}{path}", self.app.admin_address())).await.unwrap();
+        let status = response.status().as_u16();
+        let text = response.text().await.unwrap();
+        (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+    }
+}
