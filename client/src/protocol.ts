@@ -29,6 +29,8 @@ export interface PeerList {
   readonly peers: readonly Listed[];
   readonly size: number;
   readonly nextMs: number;
+  /** Whether we are a member; a server that was started anew may have forgotten us. */
+  readonly joined: boolean;
 }
 
 /** How the server wants clients to behave. */
@@ -111,6 +113,7 @@ export function readPeers(data: unknown): PeerList {
     peers: list(from["peers"]).flatMap(readListed),
     size: number(from["swarm_size"], 0, 0, Number.MAX_SAFE_INTEGER),
     nextMs: number(from["next_ms"], 5000, 0, 3_600_000),
+    joined: from["joined"] !== false,
   };
 }
 

@@ -243,10 +243,12 @@ export class Swarm {
     const request = { swarm: this.name, want: this.#want(), exclude: this.#mesh.exclude() };
     const list = readPeers(await this.#gateway.call("peers", request));
     this.#take(list);
+    // It may have forgotten everybody, so not all at once.
+    if (!list.joined) this.#timers.after(REJOIN_MS * Math.random(), () => void this.#join());
     return list.nextMs;
   }
 
-  /** A server that answers for good with no may have forgotten us, say because it was started anew: join again. */
+  /** A server that answers for good with no may have forgotten us too. */
   #onAskFailed(error: StarlingError): void {
     this.#trouble(error);
     if (!error.temporary && error.code !== 401) void this.#join();

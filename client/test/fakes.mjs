@@ -78,6 +78,8 @@ export class Stage {
   stopped = false;
   policy = {};
   lists = { join: [], peers: [] };
+  /** More fields of the replies. */
+  more = {};
   results = () => ({ ok: true });
   failing = undefined;
 
@@ -117,7 +119,7 @@ export class Stage {
     this.calls.push([method, data]);
     if (this.failing !== undefined) throw this.failing;
     if (method === "signal") return { results: data.signals.map((signal) => this.results(signal)) };
-    return { peers: this.lists[method] ?? [], swarm_size: 3, next_ms: 5000 };
+    return { peers: this.lists[method] ?? [], swarm_size: 3, next_ms: 5000, ...this.more[method] };
   }
 
   up({ peer = OWN, first, recovered = true } = {}) {

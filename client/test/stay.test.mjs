@@ -48,6 +48,16 @@ scene("another id voids what is pending, and leaves open links open", async (sta
   assert.deepEqual(stage.phases("b"), ["offering", "superseded"]);
 });
 
+scene("who was forgotten by the server joins again", async (stage) => {
+  await begin(stage, []);
+  stage.more.peers = { joined: false };
+  const joins = () => stage.calls.filter(([method]) => method === "join").length;
+  assert.equal(joins(), 1);
+  await stage.swarm.refresh();
+  await pass(1000);
+  assert.equal(joins(), 2);
+});
+
 scene("leave says bye and leave, closes everything, and can be said twice", async (stage) => {
   await linked(stage);
   await Promise.all([stage.swarm.leave(), stage.swarm.leave()]);

@@ -77,6 +77,10 @@ pub struct PeerList {
     pub swarm_size: usize,
     /// Milliseconds after which to ask again.
     pub next_ms: u64,
+    /// Said only when false, and only to `peers`: the caller is not a member of the swarm (any more), so it is
+    /// offered to nobody, and its calls are no sign of life. It should join again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub joined: Option<bool>,
 }
 
 /// One entry of a list. Never an address.

@@ -43,7 +43,7 @@ impl Signaling {
         let peers: Vec<_> = chosen.into_iter().map(listed).collect();
         self.metrics.listed(peers.len());
         let next_ms = if peers.len() < wish.want { NEXT_SHORT_MS } else { NEXT_MS };
-        PeerList { peers, swarm_size: found.swarm_size, next_ms }
+        PeerList { peers, swarm_size: found.swarm_size, next_ms, joined: None }
     }
 }
 

@@ -15,6 +15,7 @@ over_both_transports! {
     a_list_keeps_to_the_wish,
     who_may_not_upload_is_not_listed,
     who_leaves_or_falls_silent_is_not_listed,
+    who_is_no_member_is_told,
     a_fifth_swarm_is_refused,
     bad_calls_get_their_code_and_the_connection_stays,
     an_expired_session_gets_401,
@@ -85,6 +86,19 @@ async fn who_leaves_or_falls_silent_is_not_listed(transport: Transport) {
     cem.rpc("peers", json!({ "swarm": "s", "want": 0 })).await.unwrap();
     let list = ann.rpc("peers", json!({ "swarm": "s" })).await.unwrap();
     assert_eq!(peers(&list), HashSet::from([cem.peer]), "any call is a sign of life");
+}
+
+async fn who_is_no_member_is_told(transport: Transport) {
+    let world = World::start(transport).await;
+    let ann = world.peer().await;
+    let peers = async || ann.rpc("peers", json!({ "swarm": "s" })).await.unwrap();
+    assert_eq!(peers().await["joined"], false);
+    ann.rpc("join", json!({ "swarm": "s" })).await.unwrap();
+    assert_eq!(peers().await.get("joined"), None);
+    world.clock.advance(Duration::from_secs(50));
+    assert_eq!(peers().await.get("joined"), None, "silent for a while, and listed again by this call");
+    ann.rpc("leave", json!({ "swarm": "s" })).await.unwrap();
+    assert_eq!(peers().await["joined"], false);
 }
 
 async fn a_fifth_swarm_is_refused(transport: Transport) {
