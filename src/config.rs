@@ -100,7 +100,8 @@ pub enum Algorithm {
 #[serde(deny_unknown_fields)]
 pub struct Ticket {
     /// At least one, the same on every node. The first signs, all verify: to rotate, add the new one behind, then move
-    /// it to the front, then take the old one away after `ttl`.
+    /// it to the front; take the old one away after a day, since clients that come back within that time keep their ids
+    /// with it.
     pub keys: Vec<TicketKey>,
     /// How long a listed peer may be offered to: 10 s to 6 h. Short, and lists must be asked for more often; long, and a
     /// peer that left can be pestered longer.
@@ -143,7 +144,8 @@ pub struct Batch {
     pub window: Duration,
     /// How many batches can be under way at once: 1 to 64.
     pub lanes: usize,
-    /// How many signals (2 KB each or so) can wait in each lane before more are refused with 503: 16 to 1,000,000.
+    /// How many signals (2 KB each or so) can wait in each lane before more are refused with 503: 16 to 1,000,000. As
+    /// many again can be in the batch that it gathers.
     pub capacity: usize,
 }
 

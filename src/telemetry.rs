@@ -1,14 +1,18 @@
 //! What operators see: log lines and metrics.
 
-use std::io::IsTerminal;
+use std::{io::IsTerminal, time::Duration};
 
 use anyhow::Context;
 use clap::ValueEnum;
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use tokio_util::sync::CancellationToken;
 use tracing_subscriber::{
     EnvFilter,
     fmt::{format::debug_fn, time::uptime},
 };
+
+/// Log target of one line per event in a peer's life (at debug level): who joined, whose offer was delivered, who left.
+pub const EVENTS: &str = "starling::events";
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -37,7 +41,7 @@ pub fn log_events() {
     let words =
         debug_fn(|writer, field, value| if field.name() == "message" { write!(writer, "{value:?}") } else { Ok(()) });
     tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(format!("warn,{}=debug", crate::signaling::EVENTS)))
+        .with_env_filter(EnvFilter::new(format!("warn,{EVENTS}=debug")))
         .with_timer(uptime())
         .with_target(false)
         .with_level(false)
@@ -45,6 +49,14 @@ pub fn log_events() {
         .fmt_fields(words)
         .with_writer(std::io::stdout)
         .init();
+}
+
+/// Folds what histograms have gathered, until told to stop: otherwise they grow while nobody asks for metrics.
+pub async fn upkeep(metrics: PrometheusHandle, stop: CancellationToken) {
+    let mut tick = tokio::time::interval(Duration::from_secs(5));
+    while stop.run_until_cancelled(tick.tick()).await.is_some() {
+        metrics.run_upkeep();
+    }
 }
 
 /// A recorder for one backend. Series are made inside `metrics::with_local_recorder`, so that several backends can live

@@ -195,7 +195,7 @@ class Page {
   }
 }
 
-const near = { lan: "same network", asn: "same provider", country: "same country", far: "far away" } as const;
+const near = { lan: "same network", asn: "same provider", country: "same country", far: "somewhere" } as const;
 
 function show(id: string, text: string): void {
   const place = byId(id, HTMLElement);

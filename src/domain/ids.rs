@@ -48,6 +48,11 @@ impl PeerId {
         Self(bytes)
     }
 
+    /// The beginning of the text, for a reader of logs: enough to tell peers apart.
+    pub fn short(&self) -> String {
+        format!("{self:.6}")
+    }
+
     /// The 16 bytes.
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0

@@ -29,16 +29,21 @@ pub fn check_description(sdp: &str) -> Result<(), SdpError> {
     let mut sections = 0;
     let lines = sdp.strip_suffix('\n').unwrap_or(sdp).split('\n');
     for (index, line) in lines.map(|line| line.strip_suffix('\r').unwrap_or(line)).enumerate() {
-        match line.as_bytes() {
-            _ if index == 0 => {
-                if line != "v=0" {
-                    return Err(SdpError::Version);
-                }
+        if index == 0 {
+            if line != "v=0" {
+                return Err(SdpError::Version);
             }
-            [b'm', b'=', ..] if !line.starts_with("m=application ") => return Err(SdpError::Section),
-            [b'm', b'=', ..] => sections += 1,
-            [letter, b'=', ..] if letter.is_ascii_lowercase() && !line.contains(char::is_control) => {}
-            _ => return Err(SdpError::Line(index + 1)),
+            continue;
+        }
+        let well_formed = matches!(line.as_bytes(), [b'a'..=b'z', b'=', ..]) && !line.contains(char::is_control);
+        if !well_formed {
+            return Err(SdpError::Line(index + 1));
+        }
+        if line.starts_with("m=") {
+            if !line.starts_with("m=application ") {
+                return Err(SdpError::Section);
+            }
+            sections += 1;
         }
     }
     if sections == 1 { Ok(()) } else { Err(SdpError::Sections) }
@@ -70,6 +75,7 @@ pub(super) mod tests {
         assert_eq!(check_description("v=0\r\nhello\r\n"), Err(SdpError::Line(2)));
         assert_eq!(check_description("v=0\r\n\r\n"), Err(SdpError::Line(2)));
         assert_eq!(check_description("v=0\r\na=\u{7}\r\n"), Err(SdpError::Line(2)));
+        assert_eq!(check_description("v=0\nm=application 9\r\r\n"), Err(SdpError::Line(2)));
         assert_eq!(check_description(&DESCRIPTION.replace("application", "video")), Err(SdpError::Section));
         assert_eq!(check_description(&format!("{DESCRIPTION}m=application 9 x y\r\n")), Err(SdpError::Sections));
     }

@@ -27,7 +27,7 @@ pub const ANSWER_GRACE: Duration = Duration::from_secs(30);
 pub enum TicketKind {
     /// To offer: comes with a listed peer.
     Offer,
-    /// To answer: comes with a delivered offer, so only someone who was offered can answer.
+    /// To answer: comes with what was sent under the other kind, so only someone who was addressed can answer.
     Answer,
 }
 

@@ -13,7 +13,8 @@ use crate::{
     protocol::{Refusal, inbox},
 };
 
-/// Longest time for one API call. With the time in a lane it stays below Centrifugo's proxy timeout of 2 s.
+/// Longest time for one API call, so that two of them fit into Centrifugo's proxy timeout of 2 s: a signal waits for the
+/// batch before its own at most, unless its lane is crowded.
 const TIMEOUT: Duration = Duration::from_millis(600);
 
 /// A Centrifugo node's API.

@@ -50,6 +50,9 @@ pub enum NotPublished {
     /// The gateway did not take it.
     #[error("the gateway did not accept it")]
     Gateway,
+    /// The gateway has not taken it yet.
+    #[error("the gateway has not accepted it in time")]
+    Late,
 }
 
 /// The way into the lanes.

@@ -36,7 +36,7 @@ impl Code {
 /// What a connection is refused or ended with. From 4500 on the client does not come back by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// Overloaded or stopping: come back.
+    /// We cannot let it in now: come back.
     Overloaded = 4001,
     /// Connect data cannot be parsed.
     Malformed = 4500,

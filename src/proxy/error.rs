@@ -64,7 +64,9 @@ pub fn signal_error(error: &RelayError) -> SignalError {
         RelayError::Ticket(_) => (Code::Forbidden, None),
         RelayError::Gone => (Code::Gone, None),
         RelayError::NotPublished(why) => match why {
-            NotPublished::Full | NotPublished::Stopping | NotPublished::Gateway => (Code::Unavailable, Some(RETRY_MS)),
+            NotPublished::Full | NotPublished::Stopping | NotPublished::Gateway | NotPublished::Late => {
+                (Code::Unavailable, Some(RETRY_MS))
+            }
         },
     };
     SignalError { code: code.number(), message: bounded(error.to_string()), retry_ms }

@@ -7,7 +7,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::{clock::Clock, signaling::EVENTS, store::Store};
+use crate::{clock::Clock, store::Store, telemetry::EVENTS};
 
 /// How often. Lists look at the time themselves; the sweep is for swarms that nobody asks about.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -53,8 +53,7 @@ impl Sweeper {
             Err(error) => return warn!("A sweep failed: {error}"),
         };
         for (swarm, peer) in &swept.unlisted {
-            let mut short = peer.to_string();
-            short.truncate(6);
+            let short = peer.short();
             debug!(target: EVENTS, peer = %peer, swarm = %swarm, "{short} fell silent and is not listed in {swarm} any more");
         }
         self.unlisted.increment(swept.unlisted.len() as u64);

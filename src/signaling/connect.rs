@@ -4,10 +4,11 @@ use std::{net::IpAddr, time::Duration};
 
 use tracing::{debug, warn};
 
-use super::{Caller, EVENTS, Signaling, short};
+use super::{Caller, Signaling};
 use crate::{
     domain::{PeerId, Policy, resume, token::TokenError},
     protocol::{ConnectData, ConnectReply, Session, VERSION},
+    telemetry::EVENTS,
 };
 
 /// How long a peer id can be kept over reconnects, counted from the last connect.
@@ -53,11 +54,12 @@ impl Signaling {
         let Connecting { client, address, data } = connecting;
         let now = self.clock.now();
         let claims = self.tokens.verify(&data.token, now)?;
-        let policy = Policy::default().with(&claims.policy.clone().unwrap_or_default());
+        let mut policy = Policy::default().with(&claims.policy.clone().unwrap_or_default());
+        policy.upload &= claims.upload.unwrap_or(true);
         let session = Session {
             swarms: claims.swarms.clone(),
             exp: claims.exp,
-            upload: claims.upload.unwrap_or(true) && policy.upload,
+            upload: policy.upload,
             want: policy.want,
             address,
         };
@@ -89,7 +91,7 @@ impl Signaling {
             first,
         };
         let how = if resumed.is_some() { "came back" } else { "connected" };
-        debug!(target: EVENTS, peer = %caller.peer, "{} {how}", short(caller.peer));
+        debug!(target: EVENTS, peer = %caller.peer, "{} {how}", caller.peer.short());
         Ok(Admitted { caller, reply })
     }
 }

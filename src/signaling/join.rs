@@ -2,10 +2,11 @@
 
 use tracing::debug;
 
-use super::{CallError, Caller, EVENTS, Signaling, lists::wish, short};
+use super::{CallError, Caller, Signaling, lists::wish};
 use crate::{
     domain::{Member, Nat},
     protocol::{JoinRequest, PeerList},
+    telemetry::EVENTS,
 };
 
 impl Signaling {
@@ -32,7 +33,7 @@ impl Signaling {
         let list = self.listed(caller, &request.swarm, found, &wish);
         debug!(
             target: EVENTS, peer = %caller.peer, swarm = %request.swarm, size = list.swarm_size, listed = list.peers.len(),
-            "{} joined {} ({} there) and got {} peers", short(caller.peer), request.swarm, list.swarm_size, list.peers.len()
+            "{} joined {} ({} there) and got {} peers", caller.peer.short(), request.swarm, list.swarm_size, list.peers.len()
         );
         Ok(list)
     }

@@ -2,14 +2,14 @@
 
 use tracing::debug;
 
-use super::{CallError, Caller, EVENTS, Signaling, short};
-use crate::protocol::LeaveRequest;
+use super::{CallError, Caller, Signaling};
+use crate::{protocol::LeaveRequest, telemetry::EVENTS};
 
 impl Signaling {
     /// Leaves. Idempotent, and open to a session that has expired: nobody is kept in a swarm.
     pub async fn leave(&self, caller: &Caller, request: LeaveRequest) -> Result<(), CallError> {
         if self.store.leave(&request.swarm, caller.peer, self.clock.now()).await? {
-            debug!(target: EVENTS, peer = %caller.peer, swarm = %request.swarm, "{} left {}", short(caller.peer), request.swarm);
+            debug!(target: EVENTS, peer = %caller.peer, swarm = %request.swarm, "{} left {}", caller.peer.short(), request.swarm);
         }
         Ok(())
     }

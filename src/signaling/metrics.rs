@@ -35,9 +35,9 @@ impl SignalingMetrics {
             Some(RelayError::Malformed(_) | RelayError::Bad(_)) => &self.malformed,
             Some(RelayError::Ticket(_)) => &self.ticket,
             Some(RelayError::Gone) => &self.gone,
-            Some(RelayError::NotPublished(NotPublished::Full | NotPublished::Stopping | NotPublished::Gateway)) => {
-                &self.not_published
-            }
+            Some(RelayError::NotPublished(
+                NotPublished::Full | NotPublished::Stopping | NotPublished::Gateway | NotPublished::Late,
+            )) => &self.not_published,
         };
         counter.increment(1);
     }

@@ -25,9 +25,6 @@ pub use metrics::SignalingMetrics;
 pub use refresh::Refreshed;
 pub use signal::RelayError;
 
-/// Log target of one line per event in a peer's life (at debug level): who joined, whose offer was delivered, who left.
-pub const EVENTS: &str = "starling::events";
-
 /// Who calls: from the connection, never from a payload.
 #[derive(Clone, Debug)]
 pub struct Caller {
@@ -87,11 +84,4 @@ impl Signaling {
         }
         Ok(())
     }
-}
-
-/// A peer id for a reader of logs: enough of it to tell peers apart.
-fn short(peer: PeerId) -> String {
-    let mut text = peer.to_string();
-    text.truncate(6);
-    text
 }

@@ -1,8 +1,11 @@
 //! `signal`: one peer sends others an offer, an answer, candidates or a bye. Each signal is judged by itself.
 
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
-use super::{CallError, Caller, EVENTS, Signaling, short};
+use super::{CallError, Caller, Signaling};
 use crate::{
     domain::{
         Kind, PeerId, SwarmId,
@@ -11,7 +14,11 @@ use crate::{
     },
     outbox::{NotPublished, Receipt},
     protocol::{Addressed, Delivered, MAX_SIGNALS, MalformedSignal, SignalRequest},
+    telemetry::EVENTS,
 };
+
+/// How long a call waits for its signals to be published; below Centrifugo's proxy timeout of 2 s, so that it is answered.
+const PATIENCE: Duration = Duration::from_millis(1700);
 
 /// Why one signal was not passed on.
 #[derive(Debug, thiserror::Error)]
@@ -52,8 +59,8 @@ impl Signaling {
         if signals.len() > MAX_SIGNALS {
             return Err(CallError::TooManySignals);
         }
-        let started = self.clock.now();
-        self.store.touch(&swarm, caller.peer, started).await?;
+        let accepted = Instant::now();
+        self.store.touch(&swarm, caller.peer, self.clock.now()).await?;
         let relayed: Vec<_> = signals
             .into_iter()
             .map(|raw| {
@@ -67,7 +74,7 @@ impl Signaling {
         let mut results = Vec::with_capacity(relayed.len());
         for relayed in relayed {
             let result = match relayed {
-                Ok(relayed) => self.settle(caller.peer, relayed).await,
+                Ok(relayed) => self.settle(caller.peer, relayed, accepted).await,
                 Err(error) => Err(error),
             };
             self.metrics.relayed(result.as_ref().err());
@@ -80,7 +87,7 @@ impl Signaling {
         let Addressed { to, ticket, signal } = addressed;
         let kind = signal.kind();
         let permit = Permit::verify(&self.tickets, ticket, self.clock.now(), swarm, (from, *to), kind)?;
-        if self.store.gone(swarm, &[*to]) == [true] {
+        if self.store.is_gone(swarm, *to) {
             return Err(RelayError::Gone);
         }
         let back = permit.reverse().issue(&self.tickets, swarm, *to, from);
@@ -88,15 +95,15 @@ impl Signaling {
         Ok(Relayed { kind, to: *to, receipt: self.outbox.send(*to, kind, json)? })
     }
 
-    async fn settle(&self, from: PeerId, relayed: Relayed) -> Result<(), RelayError> {
+    async fn settle(&self, from: PeerId, relayed: Relayed, accepted: Instant) -> Result<(), RelayError> {
         let Relayed { kind, to, receipt } = relayed;
-        let accepted = std::time::Instant::now();
-        receipt.settled().await?;
+        // Late is not lost: it may still be published, and the sender repeats it under the same `seq`.
+        timeout_at(accepted + PATIENCE, receipt.settled()).await.unwrap_or(Err(NotPublished::Late))?;
         if kind != Kind::Candidates {
             let took = accepted.elapsed();
             debug!(
                 target: EVENTS, peer = %from, to = %to, kind = kind.as_str(), ms = took.as_secs_f64() * 1e3,
-                "{} of {} delivered to {} in {:.1} ms", kind.as_str(), short(from), short(to), took.as_secs_f64() * 1e3
+                "{} of {} delivered to {} in {:.1} ms", kind.as_str(), from.short(), to.short(), took.as_secs_f64() * 1e3
             );
         }
         Ok(())

@@ -20,6 +20,9 @@ struct State {
     swarms: HashMap<SwarmId, Swarm>,
     memberships: HashMap<PeerId, Vec<SwarmId>>,
     members: usize,
+    departed: Departed,
+    // Who fell silent since the last sweep.
+    unlisted: Vec<(SwarmId, PeerId)>,
 }
 
 #[derive(Default)]
@@ -31,14 +34,18 @@ struct Swarm {
     live: BTreeSet<(Timestamp, PeerId)>,
     // ... then those that fell silent.
     silent: BTreeSet<(Timestamp, PeerId)>,
-    // Who left and has not come back, by name and by time.
-    gone: HashMap<PeerId, Timestamp>,
-    left: BTreeSet<(Timestamp, PeerId)>,
 }
 
 struct Entry {
     member: Member,
     seen: Timestamp,
+}
+
+/// Who left and has not come back, by name and by time.
+#[derive(Default)]
+struct Departed {
+    at: HashMap<(SwarmId, PeerId), Timestamp>,
+    order: BTreeSet<(Timestamp, SwarmId, PeerId)>,
 }
 
 impl MemoryStore {
@@ -64,17 +71,14 @@ impl Store for MemoryStore {
             memberships.push(swarm.clone());
             state.members += 1;
         }
-        let swarm = state.swarms.entry(swarm.clone()).or_default();
-        swarm.put(member, now);
-        swarm.unlist_silent(now);
-        Ok(swarm.sample(sample))
+        state.departed.remove(swarm, member.peer);
+        state.swarms.entry(swarm.clone()).or_default().put(member, now);
+        Ok(state.unlist_silent(swarm, now).map(|swarm| swarm.sample(sample)).unwrap_or_default())
     }
 
     async fn find(&self, swarm: &SwarmId, sample: usize, now: Timestamp) -> Result<Found, StoreError> {
         let state = &mut *self.state.lock();
-        let Some(swarm) = state.swarms.get_mut(swarm) else { return Ok(Found::default()) };
-        swarm.unlist_silent(now);
-        Ok(swarm.sample(sample))
+        Ok(state.unlist_silent(swarm, now).map(|swarm| swarm.sample(sample)).unwrap_or_default())
     }
 
     async fn touch(&self, swarm: &SwarmId, peer: PeerId, now: Timestamp) -> Result<bool, StoreError> {
@@ -84,66 +88,62 @@ impl Store for MemoryStore {
 
     async fn leave(&self, swarm: &SwarmId, peer: PeerId, now: Timestamp) -> Result<bool, StoreError> {
         let state = &mut *self.state.lock();
-        let Some(entry) = state.swarms.get_mut(swarm) else { return Ok(false) };
-        let was_member = entry.remove(peer);
+        let was_member = state.swarms.get_mut(swarm).is_some_and(|entry| entry.remove(peer));
         if was_member {
-            entry.gone.insert(peer, now);
-            entry.left.insert((now, peer));
+            state.departed.insert(swarm, peer, now, self.max_members);
             state.forget(swarm, peer);
         }
         Ok(was_member)
     }
 
-    fn gone(&self, swarm: &SwarmId, peers: &[PeerId]) -> Vec<bool> {
-        let state = &*self.state.lock();
-        let gone = state.swarms.get(swarm).map(|swarm| &swarm.gone);
-        peers.iter().map(|peer| gone.is_some_and(|gone| gone.contains_key(peer))).collect()
+    fn is_gone(&self, swarm: &SwarmId, peer: PeerId) -> bool {
+        self.state.lock().departed.at.contains_key(&(swarm.clone(), peer))
     }
 
     async fn sweep(&self, now: Timestamp) -> Result<Swept, StoreError> {
-        let mut swept = Swept::default();
+        let mut forgotten = 0;
         // Swarm by swarm, so that a call waits for one swarm at most.
         let swarms: Vec<_> = self.state.lock().swarms.keys().cloned().collect();
         for id in swarms {
             let state = &mut *self.state.lock();
-            let Some(swarm) = state.swarms.get_mut(&id) else { continue };
-            swept.unlisted.extend(swarm.unlist_silent(now).into_iter().map(|peer| (id.clone(), peer)));
-            let forgotten = swarm.forget_silent(now);
-            let empty = swarm.members.is_empty() && swarm.left.is_empty();
-            swept.forgotten += forgotten.len();
-            for peer in forgotten {
+            let Some(swarm) = state.unlist_silent(&id, now) else { continue };
+            let silent = swarm.remove_silent(now);
+            forgotten += silent.len();
+            for peer in silent {
                 state.forget(&id, peer);
             }
-            if empty {
-                state.swarms.remove(&id);
-            }
         }
-        Ok(swept)
+        let state = &mut *self.state.lock();
+        state.departed.forget(now);
+        Ok(Swept { unlisted: std::mem::take(&mut state.unlisted), forgotten })
     }
 
     async fn totals(&self) -> Result<Totals, StoreError> {
         let state = &*self.state.lock();
-        let inhabited = || state.swarms.values().filter(|swarm| !swarm.members.is_empty());
         Ok(Totals {
-            swarms: inhabited().count(),
-            live: inhabited().map(|swarm| swarm.live.len()).sum(),
+            swarms: state.swarms.len(),
+            live: state.swarms.values().map(|swarm| swarm.live.len()).sum(),
             members: state.members,
         })
     }
 
     async fn describe(&self, swarm: &SwarmId, limit: usize, now: Timestamp) -> Result<Option<SwarmView>, StoreError> {
         let state = &mut *self.state.lock();
-        let Some(swarm) = state.swarms.get_mut(swarm).filter(|swarm| !swarm.members.is_empty()) else {
-            return Ok(None);
-        };
-        swarm.unlist_silent(now);
+        let Some(swarm) = state.unlist_silent(swarm, now) else { return Ok(None) };
         let members = swarm.members.values().take(limit).map(|entry| (entry.member.clone(), entry.seen)).collect();
         Ok(Some(SwarmView { size: swarm.live.len(), offered: swarm.offered.len(), members }))
     }
 }
 
 impl State {
-    /// Strikes a membership that has ended from the peer's list.
+    /// The swarm, with none in it listed that has fallen silent.
+    fn unlist_silent(&mut self, id: &SwarmId, now: Timestamp) -> Option<&mut Swarm> {
+        let swarm = self.swarms.get_mut(id)?;
+        self.unlisted.extend(swarm.unlist_silent(now).into_iter().map(|peer| (id.clone(), peer)));
+        Some(swarm)
+    }
+
+    /// Settles the accounts after a member was removed: its list of swarms, and the swarm when it was the last.
     fn forget(&mut self, swarm: &SwarmId, peer: PeerId) {
         self.members -= 1;
         if let Some(memberships) = self.memberships.get_mut(&peer) {
@@ -151,6 +151,39 @@ impl State {
             if memberships.is_empty() {
                 self.memberships.remove(&peer);
             }
+        }
+        if self.swarms.get(swarm).is_some_and(|swarm| swarm.members.is_empty()) {
+            self.swarms.remove(swarm);
+        }
+    }
+}
+
+impl Departed {
+    /// Notes that `peer` left; beyond `most`, the oldest such facts are forgotten.
+    fn insert(&mut self, swarm: &SwarmId, peer: PeerId, now: Timestamp, most: usize) {
+        self.remove(swarm, peer);
+        self.at.insert((swarm.clone(), peer), now);
+        self.order.insert((now, swarm.clone(), peer));
+        while self.order.len() > most {
+            self.pop_first();
+        }
+    }
+
+    fn remove(&mut self, swarm: &SwarmId, peer: PeerId) {
+        if let Some(at) = self.at.remove(&(swarm.clone(), peer)) {
+            self.order.remove(&(at, swarm.clone(), peer));
+        }
+    }
+
+    fn forget(&mut self, now: Timestamp) {
+        while self.order.first().is_some_and(|(at, ..)| now.since(*at) > REMEMBERED_FOR) {
+            self.pop_first();
+        }
+    }
+
+    fn pop_first(&mut self) {
+        if let Some((_, swarm, peer)) = self.order.pop_first() {
+            self.at.remove(&(swarm, peer));
         }
     }
 }
@@ -162,9 +195,6 @@ impl Swarm {
             member.joined = before.member.joined;
         }
         self.remove(peer);
-        if let Some(at) = self.gone.remove(&peer) {
-            self.left.remove(&(at, peer));
-        }
         self.live.insert((now, peer));
         if member.upload {
             self.offered.insert(peer);
@@ -205,17 +235,13 @@ impl Swarm {
         unlisted
     }
 
-    fn forget_silent(&mut self, now: Timestamp) -> Vec<PeerId> {
-        let mut forgotten = Vec::new();
+    fn remove_silent(&mut self, now: Timestamp) -> Vec<PeerId> {
+        let mut removed = Vec::new();
         while let Some(&(_, peer)) = self.silent.first().filter(|(seen, _)| now.since(*seen) > REMEMBERED_FOR) {
             self.remove(peer);
-            forgotten.push(peer);
+            removed.push(peer);
         }
-        while let Some(&(_, peer)) = self.left.first().filter(|(at, _)| now.since(*at) > REMEMBERED_FOR) {
-            self.left.pop_first();
-            self.gone.remove(&peer);
-        }
-        forgotten
+        removed
     }
 
     fn sample(&self, sample: usize) -> Found {
@@ -261,5 +287,18 @@ mod tests {
         store.sweep(Timestamp(0) + REMEMBERED_FOR * 2).await.unwrap();
         let state = store.state.lock();
         assert!(state.swarms.is_empty() && state.memberships.is_empty() && state.members == 0);
+        assert!(state.departed.at.is_empty() && state.departed.order.is_empty());
+    }
+
+    #[tokio::test]
+    async fn joining_and_leaving_for_ever_does_not_grow() {
+        let store = MemoryStore::new(10);
+        for n in 0..100 {
+            let swarm = SwarmId::parse(&format!("s{n}")).unwrap();
+            store.join(&swarm, conformance::member(1), 0, Timestamp(n)).await.unwrap();
+            store.leave(&swarm, conformance::member(1).peer, Timestamp(n)).await.unwrap();
+        }
+        let state = store.state.lock();
+        assert_eq!((state.swarms.len(), state.departed.at.len(), state.departed.order.len()), (0, 10, 10));
     }
 }

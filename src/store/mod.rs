@@ -87,8 +87,8 @@ pub trait Store: Send + Sync {
     /// Ends a membership; says whether there was one.
     async fn leave(&self, swarm: &SwarmId, peer: PeerId, now: Timestamp) -> Result<bool, StoreError>;
 
-    /// Which of `peers` are known to have left `swarm` and not come back. No round trip: what this node knows.
-    fn gone(&self, swarm: &SwarmId, peers: &[PeerId]) -> Vec<bool>;
+    /// Whether `peer` is known to have left `swarm` and not come back. No round trip: what this node knows.
+    fn is_gone(&self, swarm: &SwarmId, peer: PeerId) -> bool;
 
     /// Unlists who fell silent, forgets who stayed silent.
     async fn sweep(&self, now: Timestamp) -> Result<Swept, StoreError>;

@@ -1,14 +1,9 @@
 //! The program as operators start and stop it.
 
-use std::{
-    path::Path,
-    process::{Output, Stdio},
-    time::Duration,
-};
+use std::{path::Path, process::Output, time::Duration};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
-use starling::demo::gateway::{GatewayProcess, GatewaySetup};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader},
     process::{Child, Command},
@@ -17,16 +12,9 @@ use tokio::{
 
 use crate::{
     client::Client,
-    world::{Transport, centrifugo, free_port, loopback},
+    served::{SECRET, serve, starling},
+    world::loopback,
 };
-
-const SECRET: &str = "a secret of 32 characters, or more";
-
-fn starling(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_starling"));
-    command.args(arguments).env_clear().kill_on_drop(true).stdin(Stdio::null());
-    command
-}
 
 async fn output(mut command: Command) -> Output {
     timeout(Duration::from_secs(10), command.output()).await.expect("it ends").unwrap()
@@ -68,46 +56,10 @@ async fn demo_says_which_ports_are_taken() {
     assert!(complaint.contains("--port"));
 }
 
-/// `starling serve` beside a gateway; what it logs goes to standard error as JSON.
-struct Served {
-    child: Child,
-    gateway: GatewayProcess,
-    url: String,
-    settings: Vec<(&'static str, String)>,
-}
-
-async fn serve() -> Served {
-    let (clients, api, proxy, admin) = (free_port(), free_port(), free_port(), free_port());
-    let settings = vec![
-        ("STARLING_PROXY__LISTEN", loopback(proxy).to_string()),
-        ("STARLING_PROXY__SECRET", SECRET.to_owned()),
-        ("STARLING_ADMIN__LISTEN", loopback(admin).to_string()),
-        ("STARLING_GATEWAY__API_URL", format!("http://127.0.0.1:{api}/api")),
-        ("STARLING_GATEWAY__API_KEY", SECRET.to_owned()),
-        ("STARLING_TOKEN__KEYS", json!([{ "id": "1", "alg": "HS256", "secret": SECRET }]).to_string()),
-        ("STARLING_TICKET__KEYS", json!([{ "id": 1, "secret": SECRET }]).to_string()),
-        ("STARLING_BATCH__WINDOW", "1s".to_owned()),
-    ];
-    let mut command = starling(&["serve", "--log-format", "json", "--log", "trace"]);
-    let child = command.envs(settings.clone()).stderr(Stdio::piped()).spawn().unwrap();
-    let gateway = GatewayProcess::start(&GatewaySetup {
-        binary: centrifugo(),
-        clients,
-        api,
-        backend: loopback(proxy),
-        transport: Transport::Grpc,
-        api_key: SECRET.to_owned(),
-        secret: SECRET.to_owned(),
-        origins: "http://localhost".to_owned(),
-    })
-    .await
-    .unwrap();
-    Served { child, gateway, url: format!("ws://127.0.0.1:{clients}/connection/websocket"), settings }
-}
-
 #[tokio::test]
 async fn a_terminated_backend_publishes_what_it_accepted_and_exits_0_and_its_log_holds_no_secrets() {
-    let mut served = serve().await;
+    let arguments = ["--log-format", "json", "--log", "trace"];
+    let mut served = serve(&arguments, &[("STARLING_BATCH__WINDOW", "1s")]).await;
     let mut log = BufReader::new(served.child.stderr.take().unwrap());
     let mut lines = String::new();
     while !lines.contains("Serving") {

@@ -68,7 +68,9 @@ async fn who_may_not_upload_is_not_listed(transport: Transport) {
         world.peer().await.rpc("join", refusal).await.unwrap();
     }
     let token = world.sign(&Claims { upload: Some(false), ..world.claims(&["s"]) });
-    world.connect(json!({ "v": 1, "token": token })).await.rpc("join", json!({ "swarm": "s" })).await.unwrap();
+    let consumer = world.connect(json!({ "v": 1, "token": token })).await;
+    assert_eq!(consumer.reply["data"]["policy"]["upload"], false);
+    consumer.rpc("join", json!({ "swarm": "s" })).await.unwrap();
     let list = ann.rpc("peers", json!({ "swarm": "s" })).await.unwrap();
     assert_eq!((peers(&list), &list["swarm_size"]), (HashSet::new(), &json!(6)));
 }

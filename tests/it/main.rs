@@ -8,6 +8,7 @@ mod gateway_config;
 mod inbox;
 mod lists;
 mod raw;
+mod served;
 mod signal;
 mod world;
 

@@ -3,7 +3,10 @@
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
-    sync::OnceLock,
+    sync::{
+        LazyLock, OnceLock,
+        atomic::{AtomicU16, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -36,9 +39,12 @@ pub fn loopback(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }
 
-/// A port that was free a moment ago.
+/// A port that was free a moment ago, and is not one that the kernel gives to outgoing connections.
 pub fn free_port() -> u16 {
-    std::net::TcpListener::bind(loopback(0)).unwrap().local_addr().unwrap().port()
+    static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| AtomicU16::new(rand::random_range(10_000..30_000)));
+    std::iter::repeat_with(|| NEXT.fetch_add(1, Relaxed))
+        .find(|port| std::net::TcpListener::bind(loopback(*port)).is_ok())
+        .expect("one of thousands is free")
 }
 
 /// The Centrifugo that `make test` has found or built.

@@ -1,0 +1,51 @@
+# What people type. Each target installs what it needs where it can, and says what is missing where it cannot.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test check page picture bench-links bench-relay clean
+
+# Options of `starling demo`, such as ARGS="--port 18080".
+ARGS ?=
+
+help: ## say what there is
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+
+demo: page ## gateway, backend and a page on loopback: open it in two tabs
+	@scripts/need cargo
+	@centrifugo=$$(scripts/centrifugo); cargo build && CENTRIFUGO=$$centrifugo exec target/debug/starling demo $(ARGS)
+
+test: check page ## everything: lints, unit tests, the service against a real Centrifugo, real tabs
+	@scripts/need cargo chromium
+	@centrifugo=$$(scripts/centrifugo); export CENTRIFUGO=$$centrifugo; \
+	cargo test && npm --prefix client --silent test && npm --prefix client --silent run test:browser
+
+check: client/node_modules/.installed ## formatting, lints and types, warnings as errors
+	@scripts/need cargo
+	@cargo fmt --check && cargo clippy --all-targets -- -D warnings && npm --prefix client --silent run check
+
+page: client/dist/.built
+
+client/node_modules/.installed: client/package.json client/package-lock.json
+	@scripts/need node
+	@echo "Installing the client's packages" && npm --prefix client --silent ci && touch $@
+
+client/dist/.built: client/node_modules/.installed client/build-demo.mjs client/tsconfig.json client/tsconfig.build.json \
+		$(wildcard client/src/*.ts client/demo/*)
+	@npm --prefix client --silent run build && touch $@
+
+picture: page ## take the README's picture anew
+	@scripts/need cargo chromium
+	@centrifugo=$$(scripts/centrifugo); cargo build && \
+	CENTRIFUGO=$$centrifugo PICTURE=$(CURDIR)/docs/demo.png npm --prefix client --silent run test:browser
+
+bench-links: page ## page load to open data channel, ten times
+	@scripts/need cargo chromium
+	@centrifugo=$$(scripts/centrifugo); cargo build --release && \
+	CENTRIFUGO=$$centrifugo STARLING=target/release/starling node client/bench/links.mjs
+
+bench-relay: ## offer to delivery, one pair at a time
+	@scripts/need cargo
+	@centrifugo=$$(scripts/centrifugo); CENTRIFUGO=$$centrifugo cargo bench --bench relay
+
+clean: ## remove what was built and installed here
+	@rm -rf target client/dist client/node_modules .tools
