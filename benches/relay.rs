@@ -36,7 +36,7 @@ struct Options {
     bench: bool,
 }
 
-#[tokio::main(worker_threads = 1)]
+#[tokio::main(flavor = "current_thread")]
 async fn main() {
     let options = Options::parse();
     let served = served::serve(&["--log", "warn"], &[]).await;

@@ -4,7 +4,7 @@
 use std::{fmt, net::SocketAddr, path::Path, time::Duration};
 
 use anyhow::{Context, bail};
-use axum::http::{HeaderName, Uri};
+use axum::http::{HeaderName, HeaderValue, Uri};
 use config::{File, FileFormat, Value, ValueKind};
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -181,7 +181,10 @@ impl Config {
             Some(path) => std::fs::read_to_string(path)
                 .with_context(|| format!("the configuration file {} cannot be read", path.display()))?,
         };
-        let config = Self::parse(&file, std::env::vars())?;
+        // What is not text is not for us.
+        let environment =
+            std::env::vars_os().filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)));
+        let config = Self::parse(&file, environment)?;
         config.validate()?;
         Ok(config)
     }
@@ -194,6 +197,11 @@ impl Config {
     }
 
     fn parse(file: &str, environment: impl Iterator<Item = (String, String)>) -> anyhow::Result<Self> {
+        // Checked first, since the message of the config crate shows the line, which may hold a secret.
+        if let Err(error) = file.parse::<toml::Table>() {
+            let before = &file[..error.span().map_or(0, |span| span.start.min(file.len()))];
+            bail!("line {} of the configuration file: {}", before.lines().count().max(1), error.message());
+        }
         let defaults = File::from_str(DEFAULTS, FileFormat::Toml);
         let known = config::Config::builder().add_source(defaults.clone()).build()?;
         let mut builder =
@@ -213,23 +221,24 @@ impl Config {
     /// Everything that serde cannot know. Each line names the field and the fix.
     fn validate(&self) -> anyhow::Result<()> {
         let mut wrong = Vec::new();
-        let mut secret = |field: String, secret: &Secret, least: usize| {
+        let make = "what `openssl rand -hex 32` prints";
+        for (field, variable, secret) in [
+            ("proxy.secret", "STARLING_PROXY__SECRET", &self.proxy.secret),
+            ("gateway.api_key", "STARLING_GATEWAY__API_KEY", &self.gateway.api_key),
+        ] {
             if secret.0.is_empty() {
-                let variable = field.to_ascii_uppercase().replace('.', "__");
-                wrong.push(format!(
-                    "{field} is missing: set it, or {ENVIRONMENT}{variable}, to what `openssl rand -hex 32` prints"
-                ));
-            } else if secret.0.len() < least {
-                wrong.push(format!("{field} is shorter than {least} characters: make one with `openssl rand -hex 32`"));
+                wrong.push(format!("{field} is missing: set it, or {variable}, to {make}"));
+            } else if secret.0.len() < 16 || HeaderValue::from_str(&secret.0).is_err() {
+                wrong.push(format!("{field} is not 16 characters or more that a header can hold: take {make}"));
             }
-        };
-        secret("proxy.secret".into(), &self.proxy.secret, 16);
-        secret("gateway.api_key".into(), &self.gateway.api_key, 16);
-        for key in &self.token.keys {
-            secret(format!("token.keys ({})", key.id), &key.secret, 32);
         }
-        for key in &self.ticket.keys {
-            secret(format!("ticket.keys ({})", key.id), &key.secret, 32);
+        let token_keys = self.token.keys.iter().map(|key| (format!("token.keys ({})", key.id), &key.secret));
+        let ticket_keys = self.ticket.keys.iter().map(|key| (format!("ticket.keys ({})", key.id), &key.secret));
+        for (field, secret) in token_keys.chain(ticket_keys) {
+            if secret.0.len() < 32 {
+                let what = if secret.0.is_empty() { "missing" } else { "shorter than 32 characters" };
+                wrong.push(format!("{field}: the secret is {what}, take {make}"));
+            }
         }
         let mut demand = |good: bool, problem: &str| {
             if !good {
@@ -282,18 +291,17 @@ impl Config {
     }
 }
 
-/// A variable's text as a value: JSON where it looks like a list or table, words between commas for a list.
+/// A variable's text as a value: JSON for a list. What is wrong with it is said without showing it.
 fn value(name: &str, text: &str, is_list: bool) -> anyhow::Result<Value> {
-    if is_list && text.trim_start().starts_with('[') {
-        // JSON is what tables in a list need; the config crate's values deserialize from it.
-        return serde_json::from_str(text).with_context(|| format!("{name} is not a JSON list"));
+    if !is_list {
+        return Ok(text.into());
     }
-    if is_list {
-        let words: Vec<Value> =
-            text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(Value::from).collect();
-        return Ok(words.into());
+    if text.trim().is_empty() {
+        return Ok(Value::from(Vec::<Value>::new()));
     }
-    Ok(text.into())
+    let list: Vec<std::collections::HashMap<String, Value>> =
+        serde_json::from_str(text).ok().with_context(|| format!("{name} is not a JSON list of objects"))?;
+    Ok(list.into())
 }
 
 #[cfg(test)]
@@ -363,9 +371,19 @@ mod tests {
             ("[token]\nkeys = [{ id = \"1\", alg = \"HS256\", secret = \"short\" }]", &[], "token.keys (1)"),
             ("", &[("STARLING_PROXY__LISTNE", "x")], "STARLING_PROXY__LISTNE"),
             ("", &[("STARLING_TOKEN__KEYS", "[{]")], "STARLING_TOKEN__KEYS"),
+            ("", &[("STARLING_TOKEN__KEYS", "sekrit")], "STARLING_TOKEN__KEYS"),
+            ("", &[("STARLING_TOKEN__KEYS", "[\"sekrit\"]")], "STARLING_TOKEN__KEYS"),
+            ("[proxy]\nsecret = \"sekrit", &[], "line 2"),
+            ("[gateway]\napi_key = \"sekrit sekrit sekrit\\n\"", &[], "gateway.api_key"),
+            (
+                "[token]\nkeys = [{ id = \"1\", alg = \"HS256\", secret = \"\" }]",
+                &[],
+                "token.keys (1): the secret is missing",
+            ),
         ] {
             let complaint = complaint(file, environment);
             assert!(complaint.contains(expected), "{expected} not in: {complaint}");
+            assert!(!complaint.contains("sekrit"), "{complaint}");
         }
     }
 

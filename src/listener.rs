@@ -1,6 +1,6 @@
 //! A listener that speaks HTTP/1.1 and HTTP/2 without TLS, with limits on what a caller may take, and a graceful stop.
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use axum::Router;
 use hyper_util::{
@@ -8,31 +8,36 @@ use hyper_util::{
     server::{conn::auto, graceful::GracefulShutdown},
     service::TowerToHyperService,
 };
-use tokio::{net::TcpListener, sync::Semaphore, time::sleep};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
+use tower_http::timeout::RequestBodyTimeoutLayer;
 use tracing::{debug, warn};
 
 /// Most connections at once; Centrifugo needs one over gRPC, and a few hundred over HTTP.
 const MAX_CONNECTIONS: usize = 4096;
-/// How long a caller may take to send its headers.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a new connection may say nothing, and how long a request's body may pause.
+const SILENCE: Duration = Duration::from_secs(5);
+/// How long an HTTP/1.1 connection may be idle, its next headers included. Long: a gateway that sends a call just as we
+/// close its idle connection does not repeat it.
+const IDLE: Duration = Duration::from_mins(5);
 /// How long calls in hand may take at the end.
 const GRACE: Duration = Duration::from_secs(2);
-/// A gateway sends every client's calls over one connection, so streams are as many as calls under way.
+/// A gateway sends every client's calls over one connection, so streams are as many as calls under way; and after a stall
+/// it resets as many at once.
 const MAX_STREAMS: u32 = 100_000;
+/// What an HTTP/2 connection begins with (RFC 9113, section 3.4).
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Serves `router` until told to stop; then takes no more calls and finishes those in hand.
 pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
-    let mut http = auto::Builder::new(TokioExecutor::new());
-    http.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-    http.http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_STREAMS)
-        .initial_connection_window_size(16 << 20)
-        .initial_stream_window_size(1 << 20)
-        .keep_alive_interval(Duration::from_secs(20));
+    let router = router.layer(RequestBodyTimeoutLayer::new(SILENCE));
+    let http = builder();
     let connections = GracefulShutdown::new();
-    let room = std::sync::Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let accepted = tokio::select! {
             biased;
@@ -48,28 +53,87 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
                 continue;
             }
         };
-        let _ = stream.set_nodelay(true);
-        let service = TowerToHyperService::new(router.clone());
-        let connection = http.serve_connection(TokioIo::new(stream), service).into_owned();
-        let connection = connections.watch(connection);
+        let (http, service) = (http.clone(), TowerToHyperService::new(router.clone()));
+        let watcher = connections.watcher();
+        let stop = stop.clone();
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            let _permit = permit;
+            let speaks = stop.run_until_cancelled(timeout(SILENCE, begins(&stream))).await;
+            if !matches!(speaks, Some(Ok(Ok(())))) {
+                return;
+            }
+            let _ = stream.set_nodelay(true);
+            let connection = http.serve_connection(TokioIo::new(stream), service).into_owned();
+            if let Err(error) = watcher.watch(connection).await {
                 debug!("A connection broke: {error}");
             }
-            drop(permit);
         });
     }
     drop(listener);
-    if tokio::time::timeout(GRACE, connections.shutdown()).await.is_err() {
+    if timeout(GRACE, connections.shutdown()).await.is_err() {
         warn!("Calls were still under way {GRACE:?} after the stop");
     }
 }
 
-async fn accept(
-    listener: &TcpListener,
-    room: &std::sync::Arc<Semaphore>,
-) -> io::Result<(tokio::net::TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+fn builder() -> auto::Builder<TokioExecutor> {
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    http.http1().timer(TokioTimer::new()).header_read_timeout(IDLE);
+    http.http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_pending_accept_reset_streams(MAX_STREAMS as usize)
+        .max_local_error_reset_streams(MAX_STREAMS as usize)
+        .initial_connection_window_size(16 << 20)
+        .initial_stream_window_size(1 << 20)
+        .keep_alive_interval(Duration::from_secs(20));
+    http
+}
+
+async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
     let permit = room.clone().acquire_owned().await.map_err(io::Error::other)?;
     let (stream, _) = listener.accept().await?;
     Ok((stream, permit))
+}
+
+/// Resolves once the first bytes say which version of HTTP this is; hyper itself would wait for ever.
+async fn begins(stream: &TcpStream) -> io::Result<()> {
+    let mut first = [0; PREFACE.len()];
+    loop {
+        let read = stream.peek(&mut first).await?;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if read == PREFACE.len() || first[..read] != PREFACE[..read] {
+            return Ok(());
+        }
+        // The beginning of a preface: `peek` would return at once with the same.
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_says_nothing_or_stalls_is_closed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().route("/", axum::routing::post(async |body: String| body));
+        tokio::spawn(serve(listener, router, CancellationToken::new()));
+        for said in ["", "PRI * HTTP/2.0", "POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nx"] {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(said.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            let closed = timeout(IDLE * 2, stream.read_to_string(&mut answer)).await;
+            assert!(closed.is_ok() && !answer.contains("200"), "{said:?}: {answer}");
+        }
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"POST / HTTP/1.1\r\nContent-Length: 2\r\nConnection: close\r\n\r\nxy").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.contains("200") && answer.ends_with("xy"), "{answer}");
+    }
 }

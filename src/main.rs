@@ -10,9 +10,9 @@ use starling::{
     config::Config,
     demo,
     domain::{SwarmPattern, token::Claims},
+    lifecycle::asked_to_stop,
     telemetry::{self, LogFormat},
 };
-use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info};
 
 #[global_allocator]
@@ -88,12 +88,10 @@ async fn main() -> anyhow::Result<()> {
 async fn serve(options: Serve) -> anyhow::Result<()> {
     telemetry::log(options.log_format, &options.log)?;
     let config = Config::load(options.file.config.as_deref())?;
-    let mut terminated = signal(SignalKind::terminate()).context("SIGTERM cannot be heard")?;
-    let mut interrupted = signal(SignalKind::interrupt()).context("SIGINT cannot be heard")?;
+    let asked_to_stop = asked_to_stop().context("signals cannot be heard")?;
     let app = App::start(&config, Clock::System).await?;
     let failed = tokio::select! {
-        _ = terminated.recv() => false,
-        _ = interrupted.recv() => false,
+        () = asked_to_stop => false,
         () = app.failed() => true,
     };
     info!("Stopping: no new calls; what was accepted is published first");

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
+    task::JoinHandle,
     time::{sleep, timeout},
 };
 
@@ -63,6 +64,7 @@ pub struct GatewayProcess {
     child: Child,
     version: String,
     log: Arc<Mutex<VecDeque<String>>>,
+    reader: JoinHandle<()>,
     _configuration: tempfile::TempDir,
 }
 
@@ -101,7 +103,7 @@ impl GatewayProcess {
         let log = Arc::new(Mutex::new(VecDeque::new()));
         let mut lines = BufReader::new(child.stderr.take().context("the gateway has no standard error")?).lines();
         let keep = log.clone();
-        tokio::spawn(async move {
+        let reader = tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
                 let mut log = keep.lock();
                 if log.len() == LOG_LINES {
@@ -110,7 +112,7 @@ impl GatewayProcess {
                 log.push_back(line);
             }
         });
-        let mut gateway = Self { child, version, log, _configuration: folder };
+        let mut gateway = Self { child, version, log, reader, _configuration: folder };
         gateway.serving(setup.api).await?;
         Ok(gateway)
     }
@@ -120,9 +122,7 @@ impl GatewayProcess {
         let started = Instant::now();
         while started.elapsed() < PATIENCE {
             if let Some(status) = self.child.try_wait()? {
-                // Its last words may still be on their way.
-                sleep(Duration::from_millis(100)).await;
-                bail!("the gateway ended with {status}:\n{}", self.last_words());
+                bail!("the gateway ended with {status}:\n{}", self.last_words().await);
             }
             let health = http.get(format!("http://127.0.0.1:{api}/health")).send().await;
             if health.is_ok_and(|response| response.status().is_success()) {
@@ -130,22 +130,13 @@ impl GatewayProcess {
             }
             sleep(Duration::from_millis(20)).await;
         }
-        bail!("the gateway does not serve after {PATIENCE:?}:\n{}", self.last_words())
+        self.child.kill().await?;
+        bail!("the gateway does not serve after {PATIENCE:?}:\n{}", self.last_words().await)
     }
 
     /// Such as `5.4.9`.
     pub fn version(&self) -> &str {
         &self.version
-    }
-
-    /// Its process id.
-    pub fn id(&self) -> Option<u32> {
-        self.child.id()
-    }
-
-    /// The end of its log.
-    pub fn last_words(&self) -> String {
-        Vec::from(self.log.lock().clone()).join("\n")
     }
 
     /// Resolves when it has ended, with how.
@@ -156,13 +147,20 @@ impl GatewayProcess {
         }
     }
 
-    /// Asks it to end, and insists after a while.
-    pub async fn stop(mut self) {
+    /// Asks it to end, and insists after a while. Returns the end of its log.
+    pub async fn stop(mut self) -> String {
         let pid = self.child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
         let asked = pid.is_some_and(|pid| kill_process(pid, Signal::TERM).is_ok());
         if !asked || timeout(PATIENCE, self.child.wait()).await.is_err() {
             let _ = self.child.kill().await;
         }
+        self.last_words().await
+    }
+
+    /// The end of the log of a gateway that has ended.
+    async fn last_words(&mut self) -> String {
+        let _ = (&mut self.reader).await;
+        Vec::from(self.log.lock().clone()).join("\n")
     }
 }
 

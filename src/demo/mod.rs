@@ -10,22 +10,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use clap::Args;
 use rand::Rng;
 use serde_json::json;
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-};
+use tokio::net::TcpListener;
 
 use crate::{
     app::{App, token_keys},
     clock::Clock,
     config::Config,
     domain::SwarmId,
-    lifecycle::Lifecycle,
+    lifecycle::{Lifecycle, asked_to_stop},
     listener, telemetry,
 };
 use gateway::{GatewayProcess, GatewaySetup, Transport};
@@ -94,8 +91,7 @@ fn loopback(port: u16) -> SocketAddr {
 #[expect(clippy::print_stdout, reason = "what runs and where is what a person at the terminal wants to read")]
 pub async fn run(options: Options) -> anyhow::Result<()> {
     telemetry::log_events();
-    let mut terminated = signal(SignalKind::terminate())?;
-    let mut interrupted = signal(SignalKind::interrupt())?;
+    let asked_to_stop = asked_to_stop().context("signals cannot be heard")?;
     let ports = Ports::new(options.port);
     ports.must_be_free().await?;
     ensure!(
@@ -115,42 +111,61 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     };
     let config = configuration(&ports, &setup)?;
     let app = App::start(&config, Clock::System).await?;
-    let mut gateway = GatewayProcess::start(&setup).await?;
     let url = format!("ws://127.0.0.1:{}/connection/websocket", ports.clients);
     let page = page::router(&options.page, &url, &options.swarm, token_keys(&config));
     let page_listener = TcpListener::bind(loopback(ports.page)).await?;
     let pages = Lifecycle::default();
     pages.start(|stop| listener::serve(page_listener, page, stop));
 
-    println!("Gateway  Centrifugo {} for clients on {url}", gateway.version());
-    println!("Backend  proxy calls on {}, health and metrics on http://{}", app.proxy_address(), app.admin_address());
-    println!("Page     http://127.0.0.1:{}  (open it in two tabs; Ctrl-C stops everything)", ports.page);
-
-    let mut starts = Vec::new();
-    let end = loop {
-        tokio::select! {
-            _ = terminated.recv() => break Ok(()),
-            _ = interrupted.recv() => break Ok(()),
-            () = app.failed() => break Err(anyhow::anyhow!("the backend failed")),
-            how = gateway.ended() => {
-                starts.retain(|at: &Instant| at.elapsed() < RESTARTS.1);
-                if starts.len() >= RESTARTS.0 {
-                    break Err(anyhow::anyhow!("the gateway does not stay: {how}"));
-                }
-                starts.push(Instant::now());
-                println!("The gateway ended ({how}) and is started again");
-                match GatewayProcess::start(&setup).await {
-                    Ok(started) => gateway = started,
-                    Err(error) => break Err(error),
-                }
-            }
-        }
+    let mut gateway = None;
+    let announce = |version: &str| {
+        println!("Gateway  Centrifugo {version} for clients on {url}");
+        println!(
+            "Backend  proxy calls on {}, health and metrics on http://{}",
+            app.proxy_address(),
+            app.admin_address()
+        );
+        println!("Page     http://127.0.0.1:{}  (open it in two tabs; Ctrl-C stops everything)", ports.page);
+    };
+    let end = tokio::select! {
+        () = asked_to_stop => Ok(()),
+        () = app.failed() => Err(anyhow!("the backend failed")),
+        error = keep_gateway(&setup, &mut gateway, announce) => Err(error),
     };
     println!("Stopping");
     pages.stop("The page", Duration::from_secs(1)).await;
     let stopped = app.stop().await;
-    gateway.stop().await;
+    if let Some(gateway) = gateway {
+        gateway.stop().await;
+    }
     end.and(stopped)
+}
+
+/// Starts the gateway, and starts it again whenever it has ended. Returns why it gave up.
+#[expect(clippy::print_stdout, reason = "what runs is what a person at the terminal wants to read")]
+async fn keep_gateway(
+    setup: &GatewaySetup,
+    gateway: &mut Option<GatewayProcess>,
+    announce: impl FnOnce(&str),
+) -> anyhow::Error {
+    let mut announce = Some(announce);
+    let mut starts: Vec<Instant> = Vec::new();
+    loop {
+        let running = match GatewayProcess::start(setup).await {
+            Ok(started) => gateway.insert(started),
+            Err(error) => return error,
+        };
+        if let Some(announce) = announce.take() {
+            announce(running.version());
+        }
+        let how = running.ended().await;
+        starts.retain(|at| at.elapsed() < RESTARTS.1);
+        if starts.len() >= RESTARTS.0 {
+            return anyhow!("the gateway does not stay: {how}");
+        }
+        starts.push(Instant::now());
+        println!("The gateway ended ({how}) and is started again");
+    }
 }
 
 /// Everything that was made up, as a configuration like any other.
@@ -172,7 +187,7 @@ pub fn made_up() -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Fails with what to do when `binary` cannot be run.
+/// Fails with what to do.
 fn not_found() -> anyhow::Result<PathBuf> {
     bail!(
         "there is no Centrifugo: run scripts/centrifugo, which builds it once, or put a release (5.4, or 6.5 or later) \

@@ -155,4 +155,38 @@ mod tests {
         ] });
         assert_eq!(serde_json::from_str::<Value>(&body).unwrap(), expected);
     }
+    /// A fake API: one that answers what no real one would, or nothing.
+    async fn fake(answer: Option<&'static str>) -> Centrifugo {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/api", listener.local_addr().unwrap());
+        let answer = async move || match answer {
+            Some(answer) => answer,
+            None => std::future::pending().await,
+        };
+        let router = axum::Router::new().fallback(answer);
+        tokio::spawn(crate::listener::serve(listener, router, tokio_util::sync::CancellationToken::new()));
+        Centrifugo::new(&url, "key").unwrap()
+    }
+
+    fn delivery() -> Delivery {
+        Delivery { to: PeerId::from_bytes([0; 16]), signals: vec!["{}".into()], history: true }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_does_not_fit_is_an_error() {
+        for answer in ["", "null", "{}", r#"{"replies":[]}"#, r#"{"replies":[{},{}]}"#] {
+            let verdict = fake(Some(answer)).await.publish(&[delivery()]).await;
+            assert!(matches!(verdict, Err(GatewayError::Answer(_))), "{answer}: {verdict:?}");
+        }
+        let refused = fake(Some(r#"{"replies":[{"error":{"code":102}}]}"#)).await.publish(&[delivery()]).await;
+        assert_eq!(refused, Ok(vec![Err(GatewayError::Refused { code: 102, message: String::new() })]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_gateway_that_hangs_is_given_up() {
+        let gateway = fake(None).await;
+        let started = tokio::time::Instant::now();
+        assert!(matches!(gateway.publish(&[delivery()]).await, Err(GatewayError::Unreachable(_))));
+        assert!(started.elapsed() <= TIMEOUT * 2, "{:?}", started.elapsed());
+    }
 }

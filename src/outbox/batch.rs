@@ -198,6 +198,22 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_has_its_limits_and_the_rest_stays_due() {
+        let (start, mut batch) = (Instant::now(), Batch::new(WINDOW));
+        let many = |n: usize| PeerId::from_bytes(u128::try_from(n).unwrap().to_be_bytes());
+        for n in 0..=MAX_DELIVERIES {
+            batch.push(start, many(n), signal("x", true), ());
+        }
+        assert_eq!([batch.take(start).len(), batch.take(start).len(), batch.len()], [MAX_DELIVERIES, 1, 0]);
+        let large = "x".repeat(MAX_DELIVERY);
+        for n in 0..100 {
+            batch.push(start, many(n), signal(&large, true), ());
+        }
+        assert_eq!(batch.take(start).len(), MAX_BATCH / MAX_DELIVERY);
+        assert_eq!(batch.due_at(), Some(start));
+    }
+
+    #[test]
     fn hurry_makes_everything_due() {
         let (start, mut batch) = (Instant::now(), Batch::new(WINDOW));
         batch.push(start, peer(1), signal("a", false), ());

@@ -10,7 +10,7 @@ use std::{
 use fnv::FnvHasher;
 use tokio::{
     sync::{mpsc, oneshot},
-    time::sleep_until,
+    time::{sleep_until, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -24,6 +24,9 @@ use crate::{
     gateway::Gateway,
 };
 
+/// How long a signal that goes out at once may wait, which is how long its call waits for it: below Centrifugo's proxy
+/// timeout of 2 s, so that the call is answered. After that its sender repeats it.
+const PATIENCE: Duration = Duration::from_millis(1700);
 /// How many signals are taken from the queue at once.
 const GULP: usize = 512;
 
@@ -62,21 +65,20 @@ pub struct Outbox {
     metrics: Arc<OutboxMetrics>,
 }
 
-/// Resolves when the gateway has accepted the signal, or did not.
-pub enum Receipt {
-    /// A signal that was accepted into the batch, which is all that is promised for candidates.
-    Accepted,
-    /// One whose publication is still to come.
-    Waiting(oneshot::Receiver<Result<(), NotPublished>>),
+/// Resolves when the gateway has accepted the signal, or did not. Candidates are settled by being accepted into the batch:
+/// they have no verdict to wait for.
+pub struct Receipt {
+    since: Instant,
+    verdict: Option<oneshot::Receiver<Result<(), NotPublished>>>,
 }
 
 impl Receipt {
-    /// Waits for the verdict.
+    /// Waits for the verdict, no longer than the call that brought the signal may take.
     pub async fn settled(self) -> Result<(), NotPublished> {
-        match self {
-            Self::Accepted => Ok(()),
-            // A lane that is gone without a word was told to stop.
-            Self::Waiting(verdict) => verdict.await.unwrap_or(Err(NotPublished::Stopping)),
+        let Some(verdict) = self.verdict else { return Ok(()) };
+        match timeout_at((self.since + PATIENCE).into(), verdict).await {
+            Ok(verdict) => verdict.unwrap_or(Err(NotPublished::Stopping)), // a lane that is gone without a word
+            Err(_) => Err(NotPublished::Late),
         }
     }
 }
@@ -110,16 +112,11 @@ impl Outbox {
     /// Puts a signal of `kind` into the lane of its receiver. Never waits: a lane that is full refuses.
     pub fn send(&self, to: PeerId, kind: Kind, json: String) -> Result<Receipt, NotPublished> {
         let express = kind != Kind::Candidates;
-        let (verdict, receipt) = if express {
-            let (verdict, waiting) = oneshot::channel();
-            (Some(verdict), Receipt::Waiting(waiting))
-        } else {
-            (None, Receipt::Accepted)
-        };
+        let since = now();
+        let (verdict, waiting) = if express { Some(oneshot::channel()).unzip() } else { (None, None) };
         let mut hash = FnvHasher::default();
         hash.write(to.as_bytes());
         let lane = &self.lanes[usize::try_from(hash.finish() % self.lanes.len() as u64).expect("less than the lanes")];
-        let since = tokio::time::Instant::now().into_std();
         lane.try_send(Item { to, signal: Outgoing { json, express }, tag: Tag { since, verdict } }).map_err(
             |refused| match refused {
                 mpsc::error::TrySendError::Full(_) => {
@@ -131,7 +128,7 @@ impl Outbox {
         )?;
         self.metrics.accepted(kind);
         self.metrics.waiting.increment(1);
-        Ok(receipt)
+        Ok(Receipt { since, verdict: waiting })
     }
 }
 
@@ -147,7 +144,6 @@ pub struct Lane {
 impl Lane {
     /// Publishes until told to stop, then whatever was accepted before that.
     pub async fn run(mut self, stop: CancellationToken) {
-        let _guard = stop.clone().drop_guard(); // if this task dies, the process stops too
         let mut items = Vec::with_capacity(GULP);
         loop {
             // A batch that is full leaves the rest in the queue, and a full queue refuses.
@@ -181,7 +177,15 @@ impl Lane {
     fn gather(&mut self, items: &mut Vec<Item>) {
         let now = now();
         for Item { to, signal, tag } in items.drain(..) {
-            self.batch.push(now, to, signal, tag);
+            match tag.verdict {
+                // Its sender was told so and repeats it: to publish it still would only prolong the jam.
+                Some(verdict) if now - tag.since > PATIENCE => {
+                    let _ = verdict.send(Err(NotPublished::Late));
+                    self.metrics.waiting.decrement(1);
+                    self.metrics.late.increment(1);
+                }
+                verdict => self.batch.push(now, to, signal, Tag { verdict, ..tag }),
+            }
         }
     }
 
@@ -309,6 +313,32 @@ mod tests {
             receipt.settled().await.unwrap();
         }
         s.outbox.send(peer(9), Kind::Offer, "x".into()).unwrap().settled().await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn candidates_do_not_gather_without_end() {
+        let s = start(RecordingGateway::closed());
+        let mut accepted = 0;
+        while s.outbox.send(peer(1), Kind::Candidates, "c".into()).is_ok() {
+            accepted += 1;
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(accepted, 16, "a batch of 8, and a queue of 8");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waited_too_long_is_refused_and_not_published_after_all() {
+        let s = start(RecordingGateway::closed());
+        let first = s.outbox.send(peer(0), Kind::Offer, "0".into()).unwrap();
+        tokio::task::yield_now().await;
+        let second = s.outbox.send(peer(1), Kind::Offer, "1".into()).unwrap();
+        assert_eq!(first.settled().await, Err(NotPublished::Late));
+        assert_eq!(second.settled().await, Err(NotPublished::Late));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        s.gateway.let_through(2);
+        let third = s.outbox.send(peer(2), Kind::Offer, "2".into()).unwrap();
+        assert_eq!(third.settled().await, Ok(()));
+        assert_eq!(signals(&s.gateway), [["0"], ["2"]]);
     }
 
     #[tokio::test(start_paused = true)]

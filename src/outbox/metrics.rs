@@ -8,6 +8,7 @@ use crate::domain::Kind;
 pub(super) struct OutboxMetrics {
     accepted: [Counter; 4],
     pub full: Counter,
+    pub late: Counter,
     pub published: Counter,
     pub failed: Counter,
     pub candidates_lost: Counter,
@@ -24,6 +25,7 @@ impl OutboxMetrics {
         Self {
             accepted: KINDS.map(|kind| counter!("starling_outbox_signals_accepted_total", "kind" => kind.as_str())),
             full: counter!("starling_outbox_signals_refused_total", "reason" => "full"),
+            late: counter!("starling_outbox_signals_refused_total", "reason" => "late"),
             published: counter!("starling_outbox_deliveries_published_total"),
             failed: counter!("starling_outbox_deliveries_failed_total"),
             candidates_lost: counter!("starling_outbox_candidates_lost_total"),

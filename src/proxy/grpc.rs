@@ -26,7 +26,7 @@ struct Service(Arc<Proxy>);
 #[tonic::async_trait]
 impl CentrifugoProxy for Service {
     async fn connect(&self, request: Request<pb::ConnectRequest>) -> Result<Response<pb::ConnectResponse>, Status> {
-        let address = self.0.client_address(&request.metadata().clone().into_headers());
+        let address = self.0.client_address(request.metadata().as_ref());
         let pb::ConnectRequest { client, data } = request.into_inner();
         let response = match self.0.connect(&client, address, &data).await {
             Ok(connected) => pb::ConnectResponse {

@@ -51,7 +51,9 @@ pub struct Proxy {
 impl Proxy {
     /// The client's address, as the balancer in front of the gateway wrote it.
     fn client_address(&self, headers: &HeaderMap) -> Option<IpAddr> {
-        headers.get(&self.client_ip_header)?.to_str().ok()?.trim().parse().ok()
+        let address: IpAddr = headers.get(&self.client_ip_header)?.to_str().ok()?.trim().parse().ok()?;
+        // ::ffff:192.0.2.1 is 192.0.2.1
+        Some(address.to_canonical())
     }
 
     /// Notes a call that the gateway, configured as ours, would not make.

@@ -68,3 +68,25 @@ impl Sweeper {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::{SwarmId, Timestamp},
+        store::{LISTED_FOR, MemoryStore, conformance::member},
+    };
+
+    #[tokio::test(start_paused = true)]
+    async fn who_falls_silent_is_noticed_without_a_call() {
+        let (store, clock) = (Arc::new(MemoryStore::new(10)), Clock::manual(Timestamp(0)));
+        let stop = CancellationToken::new();
+        tokio::spawn(Sweeper::new(store.clone(), clock.clone()).run(stop));
+        store.join(&SwarmId::parse("s").unwrap(), member(1), 0, clock.now()).await.unwrap();
+        tokio::time::sleep(INTERVAL * 2).await;
+        assert_eq!(store.totals().await.unwrap().live, 1);
+        clock.advance(LISTED_FOR * 2);
+        tokio::time::sleep(INTERVAL * 2).await;
+        assert_eq!(store.totals().await.unwrap().live, 0);
+    }
+}

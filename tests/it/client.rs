@@ -8,7 +8,10 @@ use tokio::{
     sync::{Mutex, mpsc, oneshot},
     time::timeout,
 };
-use tokio_tungstenite::{connect_async, tungstenite::Message};
+use tokio_tungstenite::{
+    connect_async,
+    tungstenite::{Message, client::IntoClientRequest},
+};
 
 /// Long enough for anything that happens at all.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -39,8 +42,12 @@ pub struct Connected {
 }
 
 impl Client {
-    async fn open(url: &str) -> Self {
-        let (socket, _) = connect_async(url).await.expect("the gateway listens");
+    async fn open(url: &str, address: Option<&str>) -> Self {
+        let mut request = url.into_client_request().unwrap();
+        if let Some(address) = address {
+            request.headers_mut().insert("X-Real-Ip", address.parse().unwrap());
+        }
+        let (socket, _) = connect_async(request).await.expect("the gateway listens");
         let (mut sink, mut stream) = socket.split();
         let (outgoing, mut to_send) = mpsc::unbounded_channel::<Value>();
         let (push, pushes) = mpsc::unbounded_channel();
@@ -84,12 +91,12 @@ impl Client {
 
     /// Connects; `Err` is the close code and reason.
     pub async fn connect(url: &str, data: Value) -> Result<Connected, (u16, String)> {
-        Self::connect_with(url, json!({ "data": data })).await
+        Self::connect_with(url, None, json!({ "data": data })).await
     }
 
-    /// Connects with a whole connect command, such as one that recovers.
-    pub async fn connect_with(url: &str, command: Value) -> Result<Connected, (u16, String)> {
-        let client = Self::open(url).await;
+    /// Connects with a whole connect command, such as one that recovers, and the header that a balancer would set.
+    pub async fn connect_with(url: &str, address: Option<&str>, command: Value) -> Result<Connected, (u16, String)> {
+        let client = Self::open(url, address).await;
         let Some(mut reply) = client.command("connect", command).await else { return Err(client.closed().await) };
         let reply = reply["connect"].take();
         let peer = reply["data"]["peer"].as_str().expect("the reply names the peer").to_owned();

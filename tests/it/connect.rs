@@ -26,6 +26,7 @@ over_both_transports! {
     a_resume_token_keeps_the_name_and_puts_out_the_other_holder,
     a_resume_token_is_worth_nothing_to_others,
     an_expired_session_is_ended_by_the_gateway,
+    the_gateway_logs_neither_tokens_nor_descriptions,
 }
 
 async fn refusal(world: &World, data: Value) -> u16 {
@@ -149,4 +150,14 @@ async fn an_expired_session_is_ended_by_the_gateway(transport: Transport) {
     world.clock.advance(Duration::from_secs(5));
     assert_eq!(peer.refusal("peers", json!({ "swarm": "s" })).await, 401);
     assert_eq!(peer.closed().await.0, 3005, "the gateway asks us, and we say that it has expired");
+}
+
+async fn the_gateway_logs_neither_tokens_nor_descriptions(transport: Transport) {
+    let mut world = World::start(transport).await;
+    let token = world.token(&["s"]);
+    refusal(&world, json!({ "v": 1, "token": token, "first": { "swarm": "t" } })).await;
+    let peer = world.peer().await;
+    peer.refusal("signal", json!({ "swarm": "not-mine", "signals": [{ "offer": { "sdp": "sekrit" } }] })).await;
+    let log = world.gateway.take().unwrap().stop().await;
+    assert!(!log.contains(&token) && !log.contains("sekrit"), "{log}");
 }

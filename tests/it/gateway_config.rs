@@ -17,6 +17,7 @@ const SAME: &[(&str, &str)] = &[
     ("/prometheus", "/prometheus/enabled"),
     ("/health", "/health/enabled"),
     ("/usage_stats_disable", "/usage_stats/disabled"),
+    ("/log_level", "/log/level"),
     ("/allowed_origins", "/client/allowed_origins"),
     ("/client_connection_limit", "/client/connection_limit"),
     ("/websocket_message_size_limit", "/websocket/message_size_limit"),

@@ -46,7 +46,7 @@ async fn what_was_missed_is_delivered_after_a_reconnect(transport: Transport) {
         json!({ "recover": true, "epoch": position["epoch"], "offset": position["offset"].as_u64().unwrap_or(0) });
     let data = json!({ "v": 1, "token": world.token(&["s", "movie/*"]), "resume": reply["data"]["resume"] });
     let command = json!({ "data": data, "subs": { (channel.clone()): recover } });
-    let bob = Client::connect_with(&world.url(), command).await.unwrap();
+    let bob = Client::connect_with(&world.url(), None, command).await.unwrap();
     let sub = &bob.reply["subs"][&channel];
     assert_eq!((&bob.peer, &sub["recovered"]), (&peer, &json!(true)));
     assert_eq!(sub["publications"][0]["data"]["signals"][0]["from"], ann.peer);

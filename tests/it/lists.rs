@@ -3,9 +3,10 @@
 use std::{collections::HashSet, time::Duration};
 
 use serde_json::{Value, json};
-use starling::domain::token::Claims;
+use starling::domain::{PolicyOverrides, token::Claims};
 
 use crate::{
+    client::Client,
     over_both_transports,
     world::{Transport, World},
 };
@@ -16,6 +17,7 @@ over_both_transports! {
     who_may_not_upload_is_not_listed,
     who_leaves_or_falls_silent_is_not_listed,
     who_is_no_member_is_told,
+    one_public_address_is_near,
     a_fifth_swarm_is_refused,
     bad_calls_get_their_code_and_the_connection_stays,
     an_expired_session_gets_401,
@@ -68,11 +70,14 @@ async fn who_may_not_upload_is_not_listed(transport: Transport) {
         world.peer().await.rpc("join", refusal).await.unwrap();
     }
     let token = world.sign(&Claims { upload: Some(false), ..world.claims(&["s"]) });
+    let policy = Some(PolicyOverrides { upload: Some(false), ..Default::default() });
+    let by_policy = world.sign(&Claims { policy, ..world.claims(&["s"]) });
+    world.connect(json!({ "v": 1, "token": by_policy })).await.rpc("join", json!({ "swarm": "s" })).await.unwrap();
     let consumer = world.connect(json!({ "v": 1, "token": token })).await;
     assert_eq!(consumer.reply["data"]["policy"]["upload"], false);
     consumer.rpc("join", json!({ "swarm": "s" })).await.unwrap();
     let list = ann.rpc("peers", json!({ "swarm": "s" })).await.unwrap();
-    assert_eq!((peers(&list), &list["swarm_size"]), (HashSet::new(), &json!(6)));
+    assert_eq!((peers(&list), &list["swarm_size"]), (HashSet::new(), &json!(7)));
 }
 
 async fn who_leaves_or_falls_silent_is_not_listed(transport: Transport) {
@@ -87,7 +92,32 @@ async fn who_leaves_or_falls_silent_is_not_listed(transport: Transport) {
     assert_eq!((peers(&list), &list["swarm_size"]), (HashSet::new(), &json!(1)), "silent for more than 45 s");
     cem.rpc("peers", json!({ "swarm": "s", "want": 0 })).await.unwrap();
     let list = ann.rpc("peers", json!({ "swarm": "s" })).await.unwrap();
-    assert_eq!(peers(&list), HashSet::from([cem.peer]), "any call is a sign of life");
+    assert_eq!(peers(&list), HashSet::from([cem.peer.clone()]), "any call is a sign of life");
+    world.clock.advance(Duration::from_secs(46));
+    cem.signal("s", json!([])).await;
+    let list = ann.rpc("peers", json!({ "swarm": "s" })).await.unwrap();
+    assert_eq!(peers(&list), HashSet::from([cem.peer]));
+}
+
+async fn one_public_address_is_near(transport: Transport) {
+    let world = World::start(transport).await;
+    let join = async |address: &str| {
+        let command = json!({ "data": { "v": 1, "token": world.token(&["s"]) } });
+        let peer = Client::connect_with(&world.url(), Some(address), command).await.unwrap();
+        peer.rpc("join", json!({ "swarm": "s" })).await.unwrap();
+        peer
+    };
+    let ann = join("192.0.2.7").await;
+    let (same, other, garbage) = (join("::ffff:192.0.2.7").await, join("192.0.2.8").await, join("none").await);
+    let list = ann.rpc("peers", json!({ "swarm": "s" })).await.unwrap();
+    for (peer, near) in [(&same, "lan"), (&other, "far"), (&garbage, "far")] {
+        let entry = list["peers"].as_array().unwrap().iter().find(|entry| entry["peer"] == peer.peer.as_str());
+        assert_eq!(entry.unwrap()["near"], near);
+    }
+    let again = join("none").await.rpc("peers", json!({ "swarm": "s" })).await.unwrap();
+    assert!(again["peers"].as_array().unwrap().iter().all(|entry| entry["near"] == "far"), "unknown is not the same");
+    let shown = world.admin("/swarms/s").await.1.to_string();
+    assert!(!list.to_string().contains("192.0.2") && !shown.contains("192.0.2"));
 }
 
 async fn who_is_no_member_is_told(transport: Transport) {

@@ -1,6 +1,6 @@
 //! Proxy calls as somebody else than Centrifugo might make them.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use serde_json::{Value, json};
 use starling::{app::App, clock::Clock, proxy::pb};
@@ -12,7 +12,7 @@ use tonic::{
 };
 use tonic_prost::ProstCodec;
 
-use crate::world::configuration;
+use crate::world::{configuration, loopback};
 
 const SECRET: &str = "the secret of the raw tests";
 
@@ -21,8 +21,8 @@ async fn backend() -> App {
     App::start(&configuration(9, "a key that opens nothing", SECRET), Clock::System).await.unwrap()
 }
 
-async fn post(app: &App, path: &str, secret: Option<&str>, body: impl Into<reqwest::Body>) -> (u16, Value) {
-    let mut request = reqwest::Client::new().post(format!("http://{}{path}", app.proxy_address())).body(body);
+async fn post(proxy: SocketAddr, path: &str, secret: Option<&str>, body: impl Into<reqwest::Body>) -> (u16, Value) {
+    let mut request = reqwest::Client::new().post(format!("http://{proxy}{path}")).body(body);
     if let Some(secret) = secret {
         request = request.header("X-Starling-Secret", secret);
     }
@@ -69,7 +69,7 @@ async fn without_the_secret_nothing_is_answered_over_http() {
     let app = backend().await;
     for secret in [None, Some(""), Some("the secret of the raw test"), Some("the secret of the raw testS")] {
         for path in ["/connect", "/refresh", "/rpc", "/publish", "/"] {
-            assert_eq!(post(&app, path, secret, "{}").await.0, 401, "{path} {secret:?}");
+            assert_eq!(post(app.proxy_address(), path, secret, "{}").await.0, 401, "{path} {secret:?}");
         }
     }
 }
@@ -101,11 +101,15 @@ async fn garbage_is_an_error_and_not_an_end() {
         let answer: pb::ConnectResponse = grpc(&app, "Connect", Some(SECRET), connect).await.unwrap();
         assert_eq!(answer.disconnect.unwrap().code, 4500, "{garbage:?}");
         for path in ["/rpc", "/connect"] {
-            assert_eq!(post(&app, path, Some(SECRET), garbage.to_vec()).await.0, 400, "{path} {garbage:?}");
+            assert_eq!(
+                post(app.proxy_address(), path, Some(SECRET), garbage.to_vec()).await.0,
+                400,
+                "{path} {garbage:?}"
+            );
         }
     }
     let too_large = vec![b' '; 257 * 1024];
-    assert_eq!(post(&app, "/rpc", Some(SECRET), too_large.clone()).await.0, 413);
+    assert_eq!(post(app.proxy_address(), "/rpc", Some(SECRET), too_large.clone()).await.0, 413);
     let refused: Result<pb::RpcResponse, _> = grpc(&app, "RPC", Some(SECRET), rpc("join", &too_large)).await;
     assert_eq!(refused.unwrap_err().code(), Code::OutOfRange);
     let call = rpc("join", br#"{"swarm":"s"}"#);
@@ -123,7 +127,7 @@ async fn a_call_without_a_session_says_what_is_not_configured() {
     let refused: Result<pb::RpcResponse, _> = grpc(&app, "RPC", Some(SECRET), call).await;
     assert!(refused.unwrap_err().message().contains("peer id"));
     let call = json!({ "user": "AAAAAAAAAAAAAAAAAAAAAA", "method": "join", "data": { "swarm": "s" } });
-    let (status, words) = post(&app, "/rpc", Some(SECRET), call.to_string()).await;
+    let (status, words) = post(app.proxy_address(), "/rpc", Some(SECRET), call.to_string()).await;
     assert!(status == 400 && words.as_str().unwrap().contains("meta"));
 }
 
@@ -138,8 +142,13 @@ async fn refresh_is_answered_with_expired_or_a_future_end_and_nothing_else() {
         (json!(null), json!({ "result": { "expired": true } })),
         (json!({ "exp": "soon" }), json!({ "result": { "expired": true } })),
     ] {
-        let answer =
-            post(&app, "/refresh", Some(SECRET), json!({ "client": "c", "user": "u", "meta": meta }).to_string()).await;
+        let answer = post(
+            app.proxy_address(),
+            "/refresh",
+            Some(SECRET),
+            json!({ "client": "c", "user": "u", "meta": meta }).to_string(),
+        )
+        .await;
         assert_eq!(answer, (200, expected.clone()), "{meta}");
         let request = pb::RefreshRequest { meta: meta.to_string().into(), ..Default::default() };
         let answer: pb::RefreshResponse = grpc(&app, "Refresh", Some(SECRET), request).await.unwrap();
@@ -150,14 +159,17 @@ async fn refresh_is_answered_with_expired_or_a_future_end_and_nothing_else() {
             (over_http["expired"] == true, over_http["expire_at"].as_i64().unwrap_or(0))
         );
     }
-    assert_eq!(post(&app, "/refresh", Some(SECRET), "garbage").await, (200, json!({ "result": { "expired": true } })));
+    assert_eq!(
+        post(app.proxy_address(), "/refresh", Some(SECRET), "garbage").await,
+        (200, json!({ "result": { "expired": true } }))
+    );
 }
 
 #[tokio::test]
 async fn events_that_we_do_not_handle_get_a_clean_error() {
     let app = backend().await;
     for path in ["/publish", "/subscribe", "/sub_refresh", "/"] {
-        let (status, answer) = post(&app, path, Some(SECRET), "{}").await;
+        let (status, answer) = post(app.proxy_address(), path, Some(SECRET), "{}").await;
         assert_eq!((status, &answer["error"]["code"]), (200, &json!(404)), "{path}");
     }
     for method in ["Publish", "Subscribe", "SubRefresh"] {
@@ -167,4 +179,39 @@ async fn events_that_we_do_not_handle_get_a_clean_error() {
     let refused: Result<pb::OtherResponse, _> =
         grpc(&app, "NotifyCacheEmpty", Some(SECRET), pb::OtherRequest::default()).await;
     assert_eq!(refused.unwrap_err().code(), Code::Unimplemented);
+}
+
+#[tokio::test]
+async fn a_call_in_hand_is_answered_before_the_backend_stops() {
+    // An API that takes calls and never answers.
+    let api = tokio::net::TcpListener::bind(loopback(0)).await.unwrap();
+    let config = configuration(api.local_addr().unwrap().port(), "a key that opens nothing", SECRET);
+    let app = App::start(&config, Clock::System).await.unwrap();
+    let (proxy, admin) = (app.proxy_address(), app.admin_address());
+    let (ann, bob) = ("AAAAAAAAAAAAAAAAAAAAAA", "BBBBBBBBBBBBBBBBBBBBBA");
+    let call = async |user: &str, method: &str, data: Value| {
+        let session: Value = serde_json::from_str(&session()).unwrap();
+        let body = json!({ "client": "c", "user": user, "method": method, "data": data, "meta": session });
+        post(proxy, "/rpc", Some(SECRET), body.to_string()).await.1
+    };
+    call(bob, "join", json!({ "swarm": "s" })).await;
+    let list = call(ann, "join", json!({ "swarm": "s" })).await;
+    let ticket = &list["result"]["data"]["peers"][0]["ticket"];
+    let bye = json!({ "to": bob, "ticket": ticket, "session": "one", "seq": 0, "bye": { "reason": "x" } });
+    let in_hand = call(ann, "signal", json!({ "swarm": "s", "signals": [bye] }));
+    let stop = async {
+        // The gateway has the call, so the backend has it too.
+        let _held = api.accept().await.unwrap();
+        let stopping = tokio::spawn(app.stop());
+        loop {
+            let ready = reqwest::get(format!("http://{admin}/health/ready")).await.unwrap();
+            if ready.status().as_u16() == 503 {
+                break;
+            }
+        }
+        stopping.await.unwrap()
+    };
+    let (answer, stopped) = tokio::join!(in_hand, stop);
+    assert_eq!(answer["result"]["data"]["results"][0]["error"]["code"], 503, "{answer}");
+    stopped.unwrap();
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::{
+    client::Client,
     over_both_transports,
     world::{Transport, World},
 };
@@ -213,6 +214,12 @@ async fn without_a_gateway_nothing_is_acknowledged(transport: Transport) {
         ann.rpc("signal", json!({ "swarm": "s", "signals": [signal(&bob.peer, &ticket, 0, offer())] })).await.unwrap();
     let error = &reply["results"][0]["error"];
     assert_eq!((&error["code"], &error["retry_ms"]), (&json!(503), &json!(500)));
+    let candidates = json!([signal(&bob.peer, &ticket, 1, json!({ "candidates": [CANDIDATE] }))]);
+    assert_eq!(ann.signal("s", candidates).await, ["ok"], "candidates are promised no more than a place in a batch");
+    world.metric("starling_outbox_candidates_lost_total 1").await;
+    let data = json!({ "v": 1, "token": world.token(&["s", "movie/*"]), "resume": ann.reply["data"]["resume"] });
+    let refused = Client::connect(&world.url(), data).await.err().expect("an inbox never has two listeners");
+    assert_eq!(refused.0, 4001);
     let (status, ready) = world.admin("/health/ready").await;
     assert_eq!((status, &ready["status"]), (200, &json!("degraded")));
     assert!(ready["missing"]["gateway"].is_string());

@@ -150,6 +150,16 @@ impl World {
         (ann, bob, ticket)
     }
 
+    /// Waits until `/metrics` has this line.
+    pub async fn metric(&self, line: &str) {
+        let there = async {
+            while !self.admin("/metrics").await.1.as_str().unwrap().lines().any(|other| other == line) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), there).await.expect(line);
+    }
+
     pub async fn admin(&self, path: &str) -> (u16, Value) {
         let response = reqwest::get(format!("http://{}{path}", self.app.admin_address())).await.unwrap();
         let status = response.status().as_u16();
