@@ -16,6 +16,9 @@ pub struct Session {
     pub exp: u64,
     /// Whether the token lets it upload.
     pub upload: bool,
+    /// Whether it keeps a peer id from before: then another connection may have the same one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub resumed: bool,
     /// Peers it wants when it does not say.
     pub want: u8,
     /// Its public address, where the gateway passes it on. Centrifugo keeps it beside the connection that it came with.

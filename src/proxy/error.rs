@@ -42,7 +42,7 @@ impl ProxyError {
             Self::Call(CallError::SwarmNotAllowed) => Code::Forbidden,
             Self::UnknownMethod | Self::UnknownEvent => Code::UnknownMethod,
             Self::TooLarge(_) | Self::Call(CallError::TooManySignals) => Code::TooLarge,
-            Self::Call(CallError::Store(StoreError::Full)) => Code::Unavailable,
+            Self::Call(CallError::GatewayAway | CallError::Store(StoreError::Full)) => Code::Unavailable,
         }
     }
 

@@ -58,8 +58,8 @@ impl CentrifugoProxy for Service {
     }
 
     async fn rpc(&self, request: Request<pb::RpcRequest>) -> Result<Response<pb::RpcResponse>, Status> {
-        let pb::RpcRequest { user, method, data, meta, .. } = request.into_inner();
-        let caller = caller(&user, &meta).map_err(|error| self.bad_envelope(&error))?;
+        let pb::RpcRequest { client, user, method, data, meta } = request.into_inner();
+        let caller = caller(&user, &client, &meta).map_err(|error| self.bad_envelope(&error))?;
         let response = match self.0.rpc(&caller, &method, &data).await {
             Ok(data) => pb::RpcResponse { result: Some(pb::RpcResult { data: data.into() }), ..Default::default() },
             Err(error) => pb::RpcResponse { error: Some(in_words(&error)), ..Default::default() },

@@ -42,6 +42,7 @@ struct RefreshCall<'a> {
 
 #[derive(Deserialize)]
 struct RpcCall<'a> {
+    client: &'a str,
     user: &'a str,
     #[serde(borrow)]
     method: std::borrow::Cow<'a, str>,
@@ -85,7 +86,7 @@ async fn rpc(State(proxy): State<Arc<Proxy>>, body: Bytes) -> Response {
         Ok(call) => call,
         Err(error) => return bad_envelope(&proxy, &error),
     };
-    let caller = match caller(call.user, bytes(call.meta)) {
+    let caller = match caller(call.user, call.client, bytes(call.meta)) {
         Ok(caller) => caller,
         Err(error) => return bad_envelope(&proxy, &error),
     };

@@ -7,6 +7,7 @@ use tracing::{debug, warn};
 use super::{Caller, Signaling};
 use crate::{
     domain::{PeerId, Policy, resume, token::TokenError},
+    gateway::GatewayError,
     protocol::{ConnectData, ConnectReply, Session, VERSION},
     telemetry::EVENTS,
 };
@@ -56,10 +57,11 @@ impl Signaling {
         let claims = self.tokens.verify(&data.token, now)?;
         let mut policy = Policy::default().with(&claims.policy.clone().unwrap_or_default());
         policy.upload &= claims.upload.unwrap_or(true);
-        let session = Session {
+        let mut session = Session {
             swarms: claims.swarms.clone(),
             exp: claims.exp,
             upload: policy.upload,
+            resumed: false,
             want: policy.want,
             address,
         };
@@ -67,14 +69,10 @@ impl Signaling {
             return Err(ConnectError::SwarmNotAllowed);
         }
         let resumed = data.resume.and_then(|token| resume::verify(&self.tickets, &token, now, &claims));
-        if let Some(peer) = resumed {
-            // An inbox never has two listeners. If that cannot be had now, the client comes back.
-            self.gateway.disconnect_others(peer, client).await.map_err(|error| {
-                warn!("A session was not resumed, since its other connections could not be ended: {error}");
-                ConnectError::Overloaded
-            })?;
-        }
-        let caller = Caller { peer: resumed.unwrap_or_else(|| PeerId::random(&mut rand::rng())), session };
+        session.resumed = resumed.is_some();
+        let peer = resumed.unwrap_or_else(|| PeerId::random(&mut rand::rng()));
+        let caller = Caller { peer, client: client.to_owned(), session };
+        self.put_out_other_holders(&caller).await.map_err(|_| ConnectError::Overloaded)?;
         let first = match &data.first {
             None => None,
             Some(first) => Some(self.list(&caller, first).await.map_err(|error| {
@@ -93,5 +91,16 @@ impl Signaling {
         let how = if resumed.is_some() { "came back" } else { "connected" };
         debug!(target: EVENTS, peer = %caller.peer, "{} {how}", caller.peer.short());
         Ok(Admitted { caller, reply })
+    }
+    /// An inbox never has two listeners: ends every other connection of a peer that was resumed. Called when it connects,
+    /// which puts out those that were there, and when it joins, which puts out those that connected at the same moment.
+    /// What fails here must fail the call; the client comes back.
+    pub(super) async fn put_out_other_holders(&self, caller: &Caller) -> Result<(), GatewayError> {
+        if !caller.session.resumed {
+            return Ok(());
+        }
+        self.gateway.disconnect_others(caller.peer, &caller.client).await.inspect_err(|error| {
+            warn!("A session was not resumed, since its other connections could not be ended: {error}");
+        })
     }
 }

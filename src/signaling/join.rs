@@ -13,6 +13,7 @@ impl Signaling {
     /// Joins (again: the newest word on upload, network and the rest counts).
     pub async fn join(&self, caller: &Caller, request: JoinRequest) -> Result<PeerList, CallError> {
         self.admit(caller, &request.swarm)?;
+        self.put_out_other_holders(caller).await.map_err(|_| CallError::GatewayAway)?;
         let now = self.clock.now();
         let net = request.net.unwrap_or_default();
         // What a peer says of itself can only take it off the list.

@@ -30,6 +30,8 @@ pub use signal::RelayError;
 pub struct Caller {
     /// Its peer id.
     pub peer: PeerId,
+    /// The gateway's name for its connection.
+    pub client: String,
     /// Its session.
     pub session: Session,
 }
@@ -46,6 +48,9 @@ pub enum CallError {
     /// More signals than one call may hold.
     #[error("a call holds at most {} signals", crate::protocol::MAX_SIGNALS)]
     TooManySignals,
+    /// The gateway could not end other connections of the same peer.
+    #[error("the gateway is away")]
+    GatewayAway,
     /// The store could not.
     #[error(transparent)]
     Store(#[from] StoreError),

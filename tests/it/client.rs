@@ -122,15 +122,20 @@ impl Client {
 impl Connected {
     /// Any command of the Centrifuge protocol.
     pub async fn command(&self, kind: &str, body: Value) -> Result<Value, Refused> {
-        let mut reply = self.client.command(kind, body).await.expect("the connection stays");
-        match &reply["error"] {
+        self.try_command(kind, body).await.expect("the connection stays")
+    }
+
+    /// Likewise; `None` when the connection ends instead.
+    pub async fn try_command(&self, kind: &str, body: Value) -> Option<Result<Value, Refused>> {
+        let mut reply = self.client.command(kind, body).await?;
+        Some(match &reply["error"] {
             Value::Null => Ok(reply[kind].take()),
             error => Err(Refused {
                 code: error["code"].as_u64().unwrap(),
                 message: error["message"].as_str().unwrap_or_default().to_owned(),
                 temporary: error["temporary"].as_bool().unwrap_or_default(),
             }),
-        }
+        })
     }
 
     pub async fn rpc(&self, method: &str, data: Value) -> Result<Value, Refused> {

@@ -24,6 +24,7 @@ over_both_transports! {
     a_bad_token_is_refused_for_good,
     bad_connect_data_is_refused_for_good,
     a_resume_token_keeps_the_name_and_puts_out_the_other_holder,
+    of_several_that_resume_at_once_one_remains,
     a_resume_token_is_worth_nothing_to_others,
     an_expired_session_is_ended_by_the_gateway,
     the_gateway_logs_neither_tokens_nor_descriptions,
@@ -123,6 +124,33 @@ async fn a_resume_token_keeps_the_name_and_puts_out_the_other_holder(transport: 
     assert_eq!(first.closed().await, (4504, "resumed elsewhere".to_owned()));
     second.rpc("join", json!({ "swarm": "s" })).await.expect("the new holder stays");
     assert_ne!(&second.reply["data"]["resume"], &Value::Null);
+}
+
+async fn of_several_that_resume_at_once_one_remains(transport: Transport) {
+    let world = World::start(transport).await;
+    let first = world.peer().await;
+    let data = json!({ "v": 1, "token": world.token(&["s", "movie/*"]), "resume": first.reply["data"]["resume"] });
+    let url = world.url();
+    let (a, b, c) = tokio::join!(
+        Client::connect(&url, data.clone()),
+        Client::connect(&url, data.clone()),
+        Client::connect(&url, data)
+    );
+    // Some may be out already. The first that can still join is the only one left.
+    let join = json!({ "method": "join", "data": { "swarm": "s" } });
+    let mut remaining = None;
+    let mut others = Vec::new();
+    for holder in [a, b, c].into_iter().flatten() {
+        match remaining {
+            None if holder.try_command("rpc", join.clone()).await.is_some() => remaining = Some(holder),
+            _ => others.push(holder),
+        }
+    }
+    for other in others {
+        assert_eq!(other.closed().await.0, 4504);
+    }
+    let remaining = remaining.expect("the last to connect was put out by nobody");
+    remaining.rpc("peers", json!({ "swarm": "s" })).await.expect("it stays");
 }
 
 async fn a_resume_token_is_worth_nothing_to_others(transport: Transport) {

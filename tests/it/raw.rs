@@ -126,7 +126,7 @@ async fn a_call_without_a_session_says_what_is_not_configured() {
     let call = pb::RpcRequest { user: "42".into(), ..rpc("join", br#"{"swarm":"s"}"#) };
     let refused: Result<pb::RpcResponse, _> = grpc(&app, "RPC", Some(SECRET), call).await;
     assert!(refused.unwrap_err().message().contains("peer id"));
-    let call = json!({ "user": "AAAAAAAAAAAAAAAAAAAAAA", "method": "join", "data": { "swarm": "s" } });
+    let call = json!({ "client": "c", "user": "AAAAAAAAAAAAAAAAAAAAAA", "method": "join", "data": { "swarm": "s" } });
     let (status, words) = post(app.proxy_address(), "/rpc", Some(SECRET), call.to_string()).await;
     assert!(status == 400 && words.as_str().unwrap().contains("meta"));
 }
