@@ -92,6 +92,7 @@ impl Signaling {
         debug!(target: EVENTS, peer = %caller.peer, "{} {how}", caller.peer.short());
         Ok(Admitted { caller, reply })
     }
+
     /// An inbox never has two listeners: ends every other connection of a peer that was resumed. Called when it connects,
     /// which puts out those that were there, and when it joins, which puts out those that connected at the same moment.
     /// What fails here must fail the call; the client comes back.
