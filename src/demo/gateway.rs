@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncBufReadExt, BufReader},
+    io::{AsyncBufReadExt, AsyncRead, BufReader},
     process::{Child, Command},
     task::JoinHandle,
     time::{sleep, timeout},
@@ -64,7 +64,7 @@ pub struct GatewayProcess {
     child: Child,
     version: String,
     log: Arc<Mutex<VecDeque<String>>>,
-    reader: JoinHandle<()>,
+    readers: [JoinHandle<()>; 2],
     _configuration: tempfile::TempDir,
 }
 
@@ -93,7 +93,7 @@ impl GatewayProcess {
             .arg(&file)
             .envs(environment(setup, is_v5))
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             // Not ours to pass on: Ctrl-C at a terminal reaches a whole process group.
             .process_group(0)
@@ -101,18 +101,10 @@ impl GatewayProcess {
             .spawn()
             .with_context(|| format!("{} cannot be run", setup.binary.display()))?;
         let log = Arc::new(Mutex::new(VecDeque::new()));
-        let mut lines = BufReader::new(child.stderr.take().context("the gateway has no standard error")?).lines();
-        let keep = log.clone();
-        let reader = tokio::spawn(async move {
-            while let Ok(Some(line)) = lines.next_line().await {
-                let mut log = keep.lock();
-                if log.len() == LOG_LINES {
-                    log.pop_front();
-                }
-                log.push_back(line);
-            }
-        });
-        let mut gateway = Self { child, version, log, reader, _configuration: folder };
+        // v5 logs to standard error, v6 to standard output.
+        let (error, output) = (child.stderr.take(), child.stdout.take());
+        let readers = [tokio::spawn(keep_lines(error, log.clone())), tokio::spawn(keep_lines(output, log.clone()))];
+        let mut gateway = Self { child, version, log, readers, _configuration: folder };
         gateway.serving(setup.api).await?;
         Ok(gateway)
     }
@@ -159,8 +151,23 @@ impl GatewayProcess {
 
     /// The end of the log of a gateway that has ended.
     async fn last_words(&mut self) -> String {
-        let _ = (&mut self.reader).await;
+        for reader in &mut self.readers {
+            let _ = reader.await;
+        }
         Vec::from(self.log.lock().clone()).join("\n")
+    }
+}
+
+/// Keeps the last lines of a stream until it ends.
+async fn keep_lines(stream: Option<impl AsyncRead + Unpin>, log: Arc<Mutex<VecDeque<String>>>) {
+    let Some(stream) = stream else { return };
+    let mut lines = BufReader::new(stream).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        let mut log = log.lock();
+        if log.len() == LOG_LINES {
+            log.pop_front();
+        }
+        log.push_back(line);
     }
 }
 
