@@ -1,6 +1,10 @@
 //! What operators see: log lines and metrics.
 
-use std::{io::IsTerminal, time::Duration};
+use std::{
+    fmt,
+    io::IsTerminal,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context;
 use clap::ValueEnum;
@@ -8,7 +12,10 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, 
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::{
     EnvFilter,
-    fmt::{format::debug_fn, time::uptime},
+    fmt::{
+        format::{Writer, debug_fn},
+        time::FormatTime,
+    },
 };
 
 /// Log target of one line per event in a peer's life (at debug level): who joined, whose offer was delivered, who left.
@@ -42,13 +49,22 @@ pub fn log_events() {
         debug_fn(|writer, field, value| if field.name() == "message" { write!(writer, "{value:?}") } else { Ok(()) });
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(format!("warn,{EVENTS}=debug")))
-        .with_timer(uptime())
+        .with_timer(SinceStart(Instant::now()))
         .with_target(false)
         .with_level(false)
         .with_ansi(false)
         .fmt_fields(words)
         .with_writer(std::io::stdout)
         .init();
+}
+
+/// Seconds since the start, to the millisecond.
+struct SinceStart(Instant);
+
+impl FormatTime for SinceStart {
+    fn format_time(&self, line: &mut Writer<'_>) -> fmt::Result {
+        write!(line, "{:8.3} s ", self.0.elapsed().as_secs_f64())
+    }
 }
 
 /// Folds what histograms have gathered, until told to stop: otherwise they grow while nobody asks for metrics.

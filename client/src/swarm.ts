@@ -174,9 +174,9 @@ export class Swarm {
     this.#mesh.accept({ own: welcome.peer, policy: welcome.policy, rtc });
     if (previous === undefined) {
       this.#outbox.open();
-      // At once: the first offers are made meanwhile.
-      void this.#join(Math.max(0, this.#want() - (welcome.first?.peers.length ?? 0)));
       if (welcome.first !== undefined) this.#take(welcome.first);
+      // In the same turn: the first offers are gathered for meanwhile.
+      void this.#join();
       return;
     }
     if (previous !== welcome.peer) this.#emitter.emit("identity", { peer: welcome.peer, previous });
@@ -204,12 +204,14 @@ export class Swarm {
   }
 
   /** Repeats until it succeeds, is refused for good, or the connection goes away (then `up` begins it again). */
-  async #join(want = this.#want()): Promise<void> {
+  async #join(): Promise<void> {
     const tried = ++this.#joinTry;
     const { upload, net } = this.#options;
-    const request = { swarm: this.name, want, upload: upload ?? true, net: net ?? networkOf() };
+    const about = { swarm: this.name, upload: upload ?? true, net: net ?? networkOf() };
     for (let failures = 0; ; failures++) {
       try {
+        // Without those of the first list, whom we are offering to already.
+        const request = { ...about, want: this.#want(), exclude: this.#mesh.exclude() };
         const list = readPeers(await this.#gateway.call("join", request));
         if (tried === this.#joinTry && this.#isUp) this.#onJoined(list);
         return;

@@ -7,7 +7,8 @@ scene("the join is sent before the offers, and all offers of one round in one ca
   await begin(stage, listed("a", "b", "z"));
   const methods = stage.calls.map(([method]) => method);
   assert.deepEqual(methods, ["join", "signal"]);
-  assert.equal(stage.calls[0][1].want, 5);
+  const { want, exclude } = stage.calls[0][1];
+  assert.deepEqual([want, exclude], [5, ["a", "b", "z"]], "not those of the first list again");
   assert.deepEqual(
     stage.signals.map(({ to, ticket, seq }) => [to, ticket, seq]),
     [

@@ -15,6 +15,9 @@ pub struct JoinRequest {
     /// How many peers it wants; the policy's number when absent.
     #[serde(default, deserialize_with = "want")]
     pub want: Option<u8>,
+    /// But not these: those of the first list, when it asked for one as it connected.
+    #[serde(default, deserialize_with = "exclude")]
+    pub exclude: Vec<PeerId>,
     /// Its network.
     #[serde(default)]
     pub net: Option<NetInfo>,

@@ -29,12 +29,12 @@ impl Signaling {
             address: caller.session.address,
             joined: now,
         };
-        let wish = wish(caller, request.want, &[]);
+        let wish = wish(caller, request.want, &request.exclude);
         let found = self.store.join(&request.swarm, member, wish.sample(), now).await?;
         let list = self.listed(caller, &request.swarm, found, &wish);
         debug!(
             target: EVENTS, peer = %caller.peer, swarm = %request.swarm, size = list.swarm_size, listed = list.peers.len(),
-            "{} joined {} ({} there) and got {} peers", caller.peer.short(), request.swarm, list.swarm_size, list.peers.len()
+            "{} joined {}: {} there, {} listed to it", caller.peer.short(), request.swarm, list.swarm_size, list.peers.len()
         );
         Ok(list)
     }

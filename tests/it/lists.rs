@@ -54,8 +54,10 @@ async fn a_list_keeps_to_the_wish(transport: Transport) {
         assert_eq!(peers(&list).len(), want.min(5));
         assert!(!peers(&list).contains(&ann.peer));
     }
-    let list = ann.rpc("peers", json!({ "swarm": "s", "want": 16, "exclude": others[1..] })).await.unwrap();
-    assert_eq!(peers(&list), HashSet::from([others[0].clone()]));
+    for method in ["peers", "join"] {
+        let list = ann.rpc(method, json!({ "swarm": "s", "want": 16, "exclude": others[1..] })).await.unwrap();
+        assert_eq!(peers(&list), HashSet::from([others[0].clone()]), "{method}");
+    }
 }
 
 async fn who_may_not_upload_is_not_listed(transport: Transport) {

@@ -1,7 +1,6 @@
 // The whole line: real tabs, real Centrifugo, the real backend. One story, told in order.
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
-import { mkdirSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { Demo, openBrowser, openTab } from "./stage.mjs";
@@ -32,6 +31,13 @@ describe("tabs of one swarm", { timeout: 120_000 }, () => {
     return peers;
   }
 
+  /** Closes a tab as a person would, and waits until the backend has heard of it. */
+  async function close({ page, peer }) {
+    const id = await peer();
+    await page.close({ runBeforeUnload: true });
+    await demo.line(`${id.slice(0, 6)} left`);
+  }
+
   test("every pair of three tabs opens a data channel", async () => {
     for (let n = 0; n < 3; n++) tabs.push(await openTab(context, demo.url));
     const peers = await allLinked();
@@ -56,24 +62,27 @@ describe("tabs of one swarm", { timeout: 120_000 }, () => {
     assert.deepEqual(received, [{ name: "megabyte.bin", size: 1 << 20, sha256, ok: true, from: await from.peer() }]);
   });
 
-  test("the page looks as the README shows it", async () => {
+  test("three more come at once; the page looks as the README shows it", async () => {
+    const company = await Promise.all([0, 1, 2].map(() => openTab(context, demo.url)));
+    const regulars = tabs.length;
+    tabs.push(...company);
+    await allLinked();
     const { page } = tabs[1];
     await tabs[2].page.fill("#text", "Segment 1042 is here, who needs it?");
     await tabs[2].page.press("#text", "Enter");
     await page.getByText("Segment 1042 is here").first().waitFor();
     await page.locator("#map .node").nth(1).click();
     await page.getByText(/\d ms/).first().waitFor();
-    mkdirSync(fileURLToPath(new URL("../../dist", import.meta.url)), { recursive: true });
     await page.screenshot({ path: picture, animations: "disabled" });
+    for (const tab of tabs.splice(regulars)) await close(tab);
+    await allLinked();
   });
 
   test("a closed tab disappears from the others' lists", async () => {
     const closed = tabs.pop();
-    const gone = await closed.peer();
-    assert.ok((await demo.listed()).includes(gone));
-    await closed.page.close({ runBeforeUnload: true });
+    assert.ok((await demo.listed()).includes(await closed.peer()));
+    await close(closed);
     const left = await allLinked();
-    await demo.line(`${gone.slice(0, 6)} left`);
     assert.deepEqual(await demo.listed(), left.sort());
     for (const tab of tabs) assert.equal(await tab.swarmSize(), 2);
   });
