@@ -6,17 +6,19 @@ SHELL := bash
 
 # Options of `starling demo`, such as ARGS="--port 18080".
 ARGS ?=
+# Finds Centrifugo or builds it; what follows in the same recipe line uses it.
+GATEWAY := CENTRIFUGO=$$(scripts/centrifugo); export CENTRIFUGO
 
 help: ## say what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
 
 demo: page ## gateway, backend and a page on loopback: open it in two tabs
 	@scripts/need cargo
-	@centrifugo=$$(scripts/centrifugo); cargo build && CENTRIFUGO=$$centrifugo exec target/debug/starling demo $(ARGS)
+	@$(GATEWAY); cargo build && exec target/debug/starling demo $(ARGS)
 
 test: check page ## everything: lints, unit tests, the service against a real Centrifugo, real tabs
 	@scripts/need cargo chromium
-	@centrifugo=$$(scripts/centrifugo); export CENTRIFUGO=$$centrifugo; \
+	@$(GATEWAY); \
 	cargo test && npm --prefix client --silent test && npm --prefix client --silent run test:browser
 
 check: client/node_modules/.installed ## formatting, lints and types, warnings as errors
@@ -35,17 +37,17 @@ client/dist/.built: client/node_modules/.installed client/build-demo.mjs client/
 
 picture: page ## take the README's picture anew
 	@scripts/need cargo chromium
-	@centrifugo=$$(scripts/centrifugo); cargo build && \
-	CENTRIFUGO=$$centrifugo PICTURE=$(CURDIR)/docs/demo.png npm --prefix client --silent run test:browser
+	@$(GATEWAY); cargo build && \
+	PICTURE=$(CURDIR)/docs/demo.png npm --prefix client --silent run test:browser
 
 bench-links: page ## page load to open data channel, ten times
 	@scripts/need cargo chromium
-	@centrifugo=$$(scripts/centrifugo); cargo build --release && \
-	CENTRIFUGO=$$centrifugo STARLING=target/release/starling node client/bench/links.mjs
+	@$(GATEWAY); cargo build --release && \
+	STARLING=target/release/starling node client/bench/links.mjs
 
 bench-relay: ## offer to delivery, one pair at a time
 	@scripts/need cargo
-	@centrifugo=$$(scripts/centrifugo); CENTRIFUGO=$$centrifugo cargo bench --bench relay
+	@$(GATEWAY); cargo bench --bench relay
 
 clean: ## remove what was built and installed here
 	@rm -rf target client/dist client/node_modules .tools

@@ -42,8 +42,10 @@ async fn main() {
     let served = served::serve(&["--log", "warn"], &[]).await;
     let (ann, bob) = (peer(&served.url).await, peer(&served.url).await);
     let ticket = ann.ticket_for("s", &bob.peer).await;
-    let sdp =
-        format!("v=0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na={}\r\n", "x".repeat(options.sdp - 68));
+    let sdp = format!(
+        "v=0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na={}\r\n",
+        "x".repeat(options.sdp.saturating_sub(68))
+    );
 
     let (mut one_way, mut round_trip) = (Vec::new(), Vec::new());
     let end = Instant::now() + options.time;
@@ -73,9 +75,7 @@ async fn main() {
 }
 
 async fn peer(url: &str) -> Connected {
-    let exp = Clock::System.now().seconds() + 3600;
-    let swarms = vec![SwarmPattern::parse("s").unwrap()];
-    let claims = Claims { exp, nbf: None, swarms, sub: None, upload: None, policy: None };
+    let claims = Claims::until(Clock::System.now() + Duration::from_hours(1), vec![SwarmPattern::parse("s").unwrap()]);
     let token = TokenKeys::new(vec![TokenKey::hs256("1", served::SECRET)], "starling").sign(&claims).unwrap();
     let client = Client::connect(url, json!({ "v": 1, "token": token })).await.unwrap();
     client.rpc("join", json!({ "swarm": "s" })).await.unwrap();

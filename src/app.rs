@@ -50,7 +50,6 @@ impl App {
     pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Self> {
         let recorder = telemetry::recorder();
         let metrics = recorder.handle();
-        let handle = metrics.clone();
         let listen = async |what: &str, address| {
             let listener = TcpListener::bind(address).await;
             listener.with_context(|| format!("{what} = \"{address}\" cannot be listened on"))
@@ -106,7 +105,7 @@ impl App {
         };
         app.operators.start(|stop| listener::serve(admin_listener, admin::router(admin), stop));
         app.operators.start(|stop| sweeper.run(stop));
-        app.operators.start(|stop| telemetry::upkeep(handle, stop));
+        app.operators.start(|stop| telemetry::upkeep(app.admin.metrics.clone(), stop));
         for lane in lanes {
             app.lanes.start(|stop| lane.run(stop));
         }

@@ -124,14 +124,7 @@ fn check(config: &Config) -> anyhow::Result<()> {
 #[expect(clippy::print_stdout, reason = "this is what it was asked for")]
 fn token(options: Token) -> anyhow::Result<()> {
     let config = Config::load(options.file.config.as_deref())?;
-    let claims = Claims {
-        exp: (Clock::System.now() + options.ttl).seconds(),
-        nbf: None,
-        swarms: options.swarm,
-        sub: options.sub,
-        upload: None,
-        policy: None,
-    };
+    let claims = Claims { sub: options.sub, ..Claims::until(Clock::System.now() + options.ttl, options.swarm) };
     let token = token_keys(&config).sign(&claims).context("none of token.keys can sign: it needs one with a secret")?;
     println!("{token}");
     Ok(())

@@ -207,12 +207,10 @@ export class Swarm {
   async #join(): Promise<void> {
     const tried = ++this.#joinTry;
     const { upload, net } = this.#options;
-    const about = { swarm: this.name, upload: upload ?? true, net: net ?? networkOf() };
+    const about = { upload: upload ?? true, net: net ?? networkOf() };
     for (let failures = 0; ; failures++) {
       try {
-        // Without those of the first list, whom we are offering to already.
-        const request = { ...about, want: this.#want(), exclude: this.#mesh.exclude() };
-        const list = readPeers(await this.#gateway.call("join", request));
+        const list = await this.#list("join", about);
         if (tried === this.#joinTry && this.#isUp) this.#onJoined(list);
         return;
       } catch (thrown) {
@@ -242,8 +240,7 @@ export class Swarm {
   }
 
   async #ask(): Promise<number> {
-    const request = { swarm: this.name, want: this.#want(), exclude: this.#mesh.exclude() };
-    const list = readPeers(await this.#gateway.call("peers", request));
+    const list = await this.#list("peers");
     this.#take(list);
     // It may have forgotten everybody, so not all at once.
     if (!list.joined) this.#timers.after(REJOIN_MS * Math.random(), () => void this.#join());
@@ -256,8 +253,11 @@ export class Swarm {
     if (!error.temporary && error.code !== 401) void this.#join();
   }
 
-  #want(): number {
-    return Math.min(this.#mesh.missing, LIMITS.want);
+  /** Asks for as many peers as are missing, without those whom we have or are trying: for `join`, those of `first`. */
+  async #list(method: "join" | "peers", about: object = {}): Promise<PeerList> {
+    const want = Math.min(this.#mesh.missing, LIMITS.want);
+    const request = { swarm: this.name, want, exclude: this.#mesh.exclude(), ...about };
+    return readPeers(await this.#gateway.call(method, request));
   }
 
   #take(list: PeerList): void {

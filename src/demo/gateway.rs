@@ -76,7 +76,10 @@ pub fn find(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let on_path = std::env::split_paths(&path).map(|folder| folder.join("centrifugo"));
     let built = PathBuf::from(".tools/centrifugo");
-    on_path.chain([built]).find(|binary| binary.is_file()).map_or_else(super::not_found, Ok)
+    on_path.chain([built]).find(|binary| binary.is_file()).context(
+        "there is no Centrifugo: run scripts/centrifugo, which builds it once, or put a release (5.4, or 6.5 or later) \
+         on PATH, or name one with --centrifugo",
+    )
 }
 
 impl GatewayProcess {

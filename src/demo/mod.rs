@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, anyhow, bail, ensure};
+use anyhow::{Context, anyhow, ensure};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use clap::Args;
 use rand::Rng;
@@ -185,12 +185,4 @@ pub fn made_up() -> String {
     let mut bytes = [0_u8; 32];
     rand::rng().fill_bytes(&mut bytes);
     URL_SAFE_NO_PAD.encode(bytes)
-}
-
-/// Fails with what to do.
-fn not_found() -> anyhow::Result<PathBuf> {
-    bail!(
-        "there is no Centrifugo: run scripts/centrifugo, which builds it once, or put a release (5.4, or 6.5 or later) \
-         on PATH, or name one with --centrifugo"
-    )
 }

@@ -43,9 +43,7 @@ async fn token(State(keys): State<TokenKeys>, Query(For { swarm }): Query<For>) 
         Ok(swarm) => swarm,
         Err(error) => return (StatusCode::BAD_REQUEST, Json(json!({ "error": error.to_string() }))),
     };
-    let exp = (Clock::System.now() + TTL).seconds();
-    let claims =
-        Claims { exp, nbf: None, swarms: vec![SwarmPattern::Exact(swarm)], sub: None, upload: None, policy: None };
+    let claims = Claims::until(Clock::System.now() + TTL, vec![SwarmPattern::Exact(swarm)]);
     match keys.sign(&claims) {
         Some(token) => (StatusCode::OK, Json(json!({ "token": token }))),
         None => (StatusCode::INTERNAL_SERVER_ERROR, Json(json!({ "error": "no key can sign" }))),

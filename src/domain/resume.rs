@@ -77,14 +77,8 @@ mod tests {
     }
 
     fn claims(sub: Option<&str>, swarms: &[&str]) -> Claims {
-        Claims {
-            exp: 0,
-            nbf: None,
-            swarms: swarms.iter().map(|s| SwarmPattern::parse(s).unwrap()).collect(),
-            sub: sub.map(Into::into),
-            upload: None,
-            policy: None,
-        }
+        let swarms = swarms.iter().map(|s| SwarmPattern::parse(s).unwrap()).collect();
+        Claims { sub: sub.map(Into::into), ..Claims::until(NOW, swarms) }
     }
 
     fn token() -> String {

@@ -26,18 +26,16 @@ pub enum SdpError {
 
 /// Whether `sdp` has the form of a description with exactly one data-channel section.
 pub fn check_description(sdp: &str) -> Result<(), SdpError> {
-    let mut sections = 0;
     let lines = sdp.strip_suffix('\n').unwrap_or(sdp).split('\n');
-    for (index, line) in lines.map(|line| line.strip_suffix('\r').unwrap_or(line)).enumerate() {
-        if index == 0 {
-            if line != "v=0" {
-                return Err(SdpError::Version);
-            }
-            continue;
-        }
+    let mut lines = lines.map(|line| line.strip_suffix('\r').unwrap_or(line)).zip(1..);
+    if lines.next() != Some(("v=0", 1)) {
+        return Err(SdpError::Version);
+    }
+    let mut sections = 0;
+    for (line, number) in lines {
         let well_formed = matches!(line.as_bytes(), [b'a'..=b'z', b'=', ..]) && !line.contains(char::is_control);
         if !well_formed {
-            return Err(SdpError::Line(index + 1));
+            return Err(SdpError::Line(number));
         }
         if line.starts_with("m=") {
             if !line.starts_with("m=application ") {

@@ -35,6 +35,14 @@ pub struct Claims {
     pub policy: Option<PolicyOverrides>,
 }
 
+impl Claims {
+    /// Claims that allow `swarms` until `expires`, and say nothing else.
+    #[must_use]
+    pub fn until(expires: Timestamp, swarms: Vec<SwarmPattern>) -> Self {
+        Self { exp: expires.seconds(), nbf: None, swarms, sub: None, upload: None, policy: None }
+    }
+}
+
 /// Why a token is not good. The texts are what the client gets: at most 32 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {

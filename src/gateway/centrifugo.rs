@@ -155,6 +155,7 @@ mod tests {
         ] });
         assert_eq!(serde_json::from_str::<Value>(&body).unwrap(), expected);
     }
+
     /// A fake API: one that answers what no real one would, or nothing.
     async fn fake(answer: Option<&'static str>) -> Centrifugo {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -59,9 +59,8 @@ pub enum NotPublished {
 }
 
 /// The way into the lanes.
-#[derive(Clone)]
 pub struct Outbox {
-    lanes: Arc<[mpsc::Sender<Item>]>,
+    lanes: Vec<mpsc::Sender<Item>>,
     metrics: Arc<OutboxMetrics>,
 }
 
@@ -106,7 +105,7 @@ impl Outbox {
                 (sender, Lane { inbox, batch, gateway, metrics, capacity: settings.capacity })
             })
             .collect::<(Vec<_>, Vec<_>)>();
-        (Self { lanes: senders.into(), metrics }, lanes)
+        (Self { lanes: senders, metrics }, lanes)
     }
 
     /// Puts a signal of `kind` into the lane of its receiver. Never waits: a lane that is full refuses.

@@ -9,8 +9,8 @@ use super::{BadEnvelope, MAX_CALL, Proxy, ProxyError, caller};
 use crate::signaling::Refreshed;
 use pb::centrifugo_proxy_server::{CentrifugoProxy, CentrifugoProxyServer};
 
-#[expect(missing_docs, clippy::pedantic, reason = "generated from proto/proxy.proto")]
 /// Messages and service of `proto/proxy.proto`.
+#[expect(missing_docs, clippy::pedantic, reason = "generated from proto/proxy.proto")]
 pub mod pb {
     tonic::include_proto!("centrifugal.centrifugo.proxy");
 }
@@ -59,7 +59,7 @@ impl CentrifugoProxy for Service {
 
     async fn rpc(&self, request: Request<pb::RpcRequest>) -> Result<Response<pb::RpcResponse>, Status> {
         let pb::RpcRequest { client, user, method, data, meta } = request.into_inner();
-        let caller = caller(&user, &client, &meta).map_err(|error| self.bad_envelope(&error))?;
+        let caller = caller(&user, client, &meta).map_err(|error| self.bad_envelope(&error))?;
         let response = match self.0.rpc(&caller, &method, &data).await {
             Ok(data) => pb::RpcResponse { result: Some(pb::RpcResult { data: data.into() }), ..Default::default() },
             Err(error) => pb::RpcResponse { error: Some(in_words(&error)), ..Default::default() },

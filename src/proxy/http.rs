@@ -42,7 +42,7 @@ struct RefreshCall<'a> {
 
 #[derive(Deserialize)]
 struct RpcCall<'a> {
-    client: &'a str,
+    client: String,
     user: &'a str,
     #[serde(borrow)]
     method: std::borrow::Cow<'a, str>,

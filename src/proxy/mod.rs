@@ -102,10 +102,10 @@ enum BadEnvelope {
 }
 
 /// Who calls, from the envelope.
-fn caller(user: &str, client: &str, meta: &[u8]) -> Result<Caller, BadEnvelope> {
+fn caller(user: &str, client: String, meta: &[u8]) -> Result<Caller, BadEnvelope> {
     let peer = PeerId::parse(user).map_err(|_| BadEnvelope::User)?;
     let session = session(meta).ok_or(BadEnvelope::Meta)?;
-    Ok(Caller { peer, client: client.to_owned(), session })
+    Ok(Caller { peer, client, session })
 }
 
 fn session(meta: &[u8]) -> Option<Session> {

@@ -57,19 +57,18 @@ impl Signaling {
         let claims = self.tokens.verify(&data.token, now)?;
         let mut policy = Policy::default().with(&claims.policy.clone().unwrap_or_default());
         policy.upload &= claims.upload.unwrap_or(true);
-        let mut session = Session {
+        let resumed = data.resume.and_then(|token| resume::verify(&self.tickets, &token, now, &claims));
+        let session = Session {
             swarms: claims.swarms.clone(),
             exp: claims.exp,
             upload: policy.upload,
-            resumed: false,
+            resumed: resumed.is_some(),
             want: policy.want,
             address,
         };
         if data.first.as_ref().is_some_and(|first| !session.allows(&first.swarm)) {
             return Err(ConnectError::SwarmNotAllowed);
         }
-        let resumed = data.resume.and_then(|token| resume::verify(&self.tickets, &token, now, &claims));
-        session.resumed = resumed.is_some();
         let peer = resumed.unwrap_or_else(|| PeerId::random(&mut rand::rng()));
         let caller = Caller { peer, client: client.to_owned(), session };
         self.put_out_other_holders(&caller).await.map_err(|_| ConnectError::Overloaded)?;

@@ -18,7 +18,7 @@ pub fn starling(arguments: &[&str]) -> Command {
     command
 }
 
-/// `starling serve` beside a gateway; what it logs goes to standard error as JSON.
+/// `starling serve` beside a gateway; its standard error can be read.
 pub struct Served {
     pub child: Child,
     /// Ends with this.

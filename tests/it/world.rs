@@ -108,14 +108,8 @@ impl World {
 
     /// The claims of a token for these swarms, valid for an hour.
     pub fn claims(&self, swarms: &[&str]) -> Claims {
-        Claims {
-            exp: (self.clock.now() + Duration::from_hours(1)).seconds(),
-            nbf: None,
-            swarms: swarms.iter().map(|swarm| SwarmPattern::parse(swarm).unwrap()).collect(),
-            sub: None,
-            upload: None,
-            policy: None,
-        }
+        let swarms = swarms.iter().map(|swarm| SwarmPattern::parse(swarm).unwrap()).collect();
+        Claims::until(self.clock.now() + Duration::from_hours(1), swarms)
     }
 
     pub fn sign(&self, claims: &Claims) -> String {

@@ -22,9 +22,9 @@ const FLAGS = [
   "--disable-features=WebRtcHideLocalIpsWithMdns",
 ];
 /** Long enough for anything that happens at all. */
-export const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 20_000;
 
-export function findChromium() {
+function findChromium() {
   const folders = (process.env.PATH ?? "").split(delimiter);
   const names = ["chromium", "chromium-browser", "google-chrome"];
   const onPath = names.flatMap((name) => folders.map((folder) => join(folder, name)));
@@ -135,7 +135,7 @@ function isFree(port) {
   });
 }
 
-/** A tab with the demo page in it; whatever goes wrong in the page fails the test that opened it. */
+/** A tab with the demo page in it, and what went wrong in that page. */
 export async function openTab(context, url) {
   const page = await context.newPage();
   page.setDefaultTimeout(PATIENCE_MS);
@@ -143,11 +143,10 @@ export async function openTab(context, url) {
   page.on("pageerror", (error) => errors.push(error.message));
   await page.goto(url);
   await page.waitForFunction(() => window.starling?.swarm?.state === "joined");
-  const tab = {
+  return {
     page,
     errors,
     peer: () => page.evaluate(() => window.starling.swarm.peer),
-    links: () => page.evaluate(() => window.starling.links().sort()),
     swarmSize: () =>
       page.evaluate(async () => {
         await window.starling.swarm.refresh();
@@ -159,5 +158,4 @@ export async function openTab(context, url) {
       await page.waitForFunction((ids) => window.starling.links().sort().join() === ids.join(), expected);
     },
   };
-  return tab;
 }

@@ -32,7 +32,8 @@ describe("tabs of one swarm", { timeout: 120_000 }, () => {
   }
 
   /** Closes a tab as a person would, and waits until the backend has heard of it. */
-  async function close({ page, peer }) {
+  async function close({ page, peer, errors }) {
+    assert.deepEqual(errors, []);
     const id = await peer();
     await page.close({ runBeforeUnload: true });
     await demo.line(`${id.slice(0, 6)} left`);
