@@ -19,11 +19,11 @@ demo: page ## gateway, backend and a page on loopback: open it in two tabs
 test: check page ## everything: lints, unit tests, the service against a real Centrifugo, real tabs
 	@scripts/need cargo chromium
 	@$(GATEWAY); \
-	cargo test && npm --prefix client --silent test && npm --prefix client --silent run test:browser
+	cargo test --workspace && npm --prefix client --silent test && npm --prefix client --silent run test:browser
 
 check: client/node_modules/.installed ## formatting, lints and types, warnings as errors
 	@scripts/need cargo
-	@cargo fmt --check && cargo clippy --all-targets -- -D warnings && npm --prefix client --silent run check
+	@cargo fmt --all --check && cargo clippy --workspace --all-targets -- -D warnings && npm --prefix client --silent run check
 
 page: client/dist/.built
 
