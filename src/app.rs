@@ -3,11 +3,11 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, atomic::AtomicU8},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, ensure};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::timeout};
 use tracing::info;
 
 use crate::{
@@ -31,14 +31,15 @@ use crate::{
 
 /// Most memberships in one process's memory: about 500 bytes each.
 const MAX_MEMBERS: usize = 1_000_000;
-/// How long each stage of a stop may take.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long a stop may take: `proxy.drain` of up to 2 s, a call in hand of up to 2 s, and a last flush.
+const STOP_WITHIN: Duration = Duration::from_millis(4800);
 
 /// A backend that is running.
 pub struct App {
     proxy_address: SocketAddr,
     admin_address: SocketAddr,
     admin: Arc<Admin>,
+    drain: Duration,
     // In the order in which they stop: calls come in through the first, and what they left goes out through the second.
     calls: Lifecycle,
     lanes: Lifecycle,
@@ -58,15 +59,15 @@ impl App {
         let admin_listener = listen("admin.listen", config.admin.listen).await?;
         let (proxy_address, admin_address) = (proxy_listener.local_addr()?, admin_listener.local_addr()?);
 
-        let gateway: Arc<dyn Gateway> = Arc::new(
-            Centrifugo::new(&config.gateway.api_url, &config.gateway.api_key.0)
-                .context("gateway.api_key has characters that no HTTP header can hold")?,
-        );
         let store: Arc<dyn Store> = match config.store.kind {
             StoreKind::Memory => Arc::new(MemoryStore::new(MAX_MEMBERS)),
         };
         // Every part makes its series here, so that they exist at zero.
-        let (proxy, lanes, sweeper) = metrics::with_local_recorder(&recorder, || {
+        let (proxy, lanes, sweeper, centrifugo) = metrics::with_local_recorder(&recorder, || {
+            let centrifugo = Centrifugo::new(&config.gateway.api_url, &config.gateway.api_key.0);
+            let centrifugo =
+                Arc::new(centrifugo.context("gateway.api_key has characters that no HTTP header can hold")?);
+            let gateway: Arc<dyn Gateway> = centrifugo.clone();
             let settings = OutboxSettings {
                 window: config.batch.window,
                 lanes: config.batch.lanes,
@@ -76,7 +77,7 @@ impl App {
             let signaling = Signaling {
                 store: store.clone(),
                 outbox,
-                gateway: gateway.clone(),
+                gateway,
                 tokens: token_keys(config),
                 tickets: ticket_keys(config)?,
                 ticket_ttl: config.ticket.ttl,
@@ -90,21 +91,23 @@ impl App {
                 client_ip_header: config.proxy.client_ip_header.parse().context("proxy.client_ip_header")?,
                 metrics: ProxyMetrics::new(),
             };
-            anyhow::Ok((Arc::new(proxy), lanes, Sweeper::new(store.clone(), clock.clone())))
+            anyhow::Ok((Arc::new(proxy), lanes, Sweeper::new(store.clone(), clock.clone()), centrifugo))
         })?;
 
         let phase = AtomicU8::new(Phase::Starting as u8);
-        let admin = Arc::new(Admin { phase, gateway, store, clock, metrics });
+        let admin = Arc::new(Admin { phase, gateway: centrifugo.clone(), store, clock, metrics });
         let app = Self {
             proxy_address,
             admin_address,
             admin: admin.clone(),
+            drain: config.proxy.drain,
             calls: Lifecycle::default(),
             lanes: Lifecycle::default(),
             operators: Lifecycle::default(),
         };
         app.operators.start(|stop| listener::serve(admin_listener, admin::router(admin), stop));
         app.operators.start(|stop| sweeper.run(stop));
+        app.operators.start(|stop| centrifugo.watch(stop));
         app.operators.start(|stop| telemetry::upkeep(app.admin.metrics.clone(), stop));
         for lane in lanes {
             app.lanes.start(|stop| lane.run(stop));
@@ -134,12 +137,17 @@ impl App {
         }
     }
 
-    /// Takes no more calls, finishes those in hand, publishes what was accepted. An error says what was left undone.
+    /// Says that it is not ready, goes on until balancers know, takes no more calls, finishes those in hand, publishes
+    /// what was accepted. Ends within 5 s; an error says what was left undone.
     pub async fn stop(self) -> anyhow::Result<()> {
+        let end = Instant::now() + STOP_WITHIN;
+        let left = || end - Instant::now();
         self.admin.enter(Phase::Stopping);
-        let calls = self.calls.stop("The proxy listener", PATIENCE).await;
-        let lanes = self.lanes.stop("The outbox", PATIENCE).await;
-        let operators = self.operators.stop("The admin listener", PATIENCE).await;
+        // A task that died ends the wait too.
+        let _ = timeout(self.drain, self.failed()).await;
+        let calls = self.calls.stop("The proxy listener", left()).await;
+        let lanes = self.lanes.stop("The outbox", left()).await;
+        let operators = self.operators.stop("The admin listener", left()).await;
         ensure!(calls && lanes && operators, "not everything ended in time");
         Ok(())
     }

@@ -1,10 +1,11 @@
 //! Configuration: one tree of structs. Defaults are in `config/default.toml`; a file changes what it names, and the
 //! environment wins over both.
 
+mod validate;
+
 use std::{fmt, net::SocketAddr, path::Path, time::Duration};
 
 use anyhow::{Context, bail};
-use axum::http::{HeaderName, HeaderValue, Uri};
 use config::{File, FileFormat, Value, ValueKind};
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -46,6 +47,10 @@ pub struct Proxy {
     /// The header in which the gateway passes on the client's address. Whoever can write it can claim any address, so
     /// the balancer in front of the gateway must overwrite it.
     pub client_ip_header: String,
+    /// How long calls are still taken after SIGTERM, while readiness says 503 already: up to 2 s. Longer than balancers
+    /// need to notice, or they send calls to a backend that is gone; 0 where nobody balances.
+    #[serde(with = "humantime_serde")]
+    pub drain: Duration,
 }
 
 /// `[admin]`: the listener for operators.
@@ -60,8 +65,10 @@ pub struct Admin {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Gateway {
-    /// Up to and with `/api`; plain HTTP, on the internal network.
-    pub api_url: String,
+    /// Of each node, up to and with `/api`; plain HTTP, on the internal network. Several are separated by commas; they
+    /// share an engine, and any of them takes any publication, so that one may be lost.
+    #[serde(with = "commas")]
+    pub api_url: Vec<String>,
     /// Its API key: at least 16 characters.
     pub api_key: Secret,
 }
@@ -157,6 +164,19 @@ pub struct Ice {
     pub servers: Vec<IceServer>,
 }
 
+/// A list as one text with commas between.
+mod commas {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(text: D) -> Result<Vec<String>, D::Error> {
+        Ok(String::deserialize(text)?.split(',').map(|part| part.trim().to_owned()).collect())
+    }
+
+    pub fn serialize<S: Serializer>(list: &[String], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&list.join(", "))
+    }
+}
+
 /// A text that is shown to nobody.
 #[derive(Clone, Deserialize)]
 pub struct Secret(pub String);
@@ -216,78 +236,6 @@ impl Config {
             builder = builder.set_override(key, value(&name, &text, is_list)?)?;
         }
         Ok(builder.build()?.try_deserialize()?)
-    }
-
-    /// Everything that serde cannot know. Each line names the field and the fix.
-    fn validate(&self) -> anyhow::Result<()> {
-        let mut wrong = Vec::new();
-        let make = "what `openssl rand -hex 32` prints";
-        for (field, variable, secret) in [
-            ("proxy.secret", "STARLING_PROXY__SECRET", &self.proxy.secret),
-            ("gateway.api_key", "STARLING_GATEWAY__API_KEY", &self.gateway.api_key),
-        ] {
-            if secret.0.is_empty() {
-                wrong.push(format!("{field} is missing: set it, or {variable}, to {make}"));
-            } else if secret.0.len() < 16 || HeaderValue::from_str(&secret.0).is_err() {
-                wrong.push(format!("{field} is not 16 characters or more that a header can hold: take {make}"));
-            }
-        }
-        let token_keys = self.token.keys.iter().map(|key| (format!("token.keys ({})", key.id), &key.secret));
-        let ticket_keys = self.ticket.keys.iter().map(|key| (format!("ticket.keys ({})", key.id), &key.secret));
-        for (field, secret) in token_keys.chain(ticket_keys) {
-            if secret.0.len() < 32 {
-                let what = if secret.0.is_empty() { "missing" } else { "shorter than 32 characters" };
-                wrong.push(format!("{field}: the secret is {what}, take {make}"));
-            }
-        }
-        let mut demand = |good: bool, problem: &str| {
-            if !good {
-                wrong.push(problem.to_owned());
-            }
-        };
-        let distinct = |ids: Vec<String>| ids.iter().collect::<std::collections::HashSet<_>>().len() == ids.len();
-        let url = self.gateway.api_url.parse::<Uri>();
-        demand(
-            url.is_ok_and(|url| url.scheme_str() == Some("http") && url.host().is_some()),
-            "gateway.api_url is not an http:// URL, such as http://127.0.0.1:8001/api",
-        );
-        demand(
-            self.proxy.client_ip_header.parse::<HeaderName>().is_ok(),
-            "proxy.client_ip_header is not the name of a header, such as X-Real-Ip",
-        );
-        demand(
-            !self.token.keys.is_empty(),
-            "token.keys is empty: no client could connect. Add { id = \"1\", alg = \"HS256\", secret = \"...\" }",
-        );
-        demand(
-            distinct(self.token.keys.iter().map(|key| key.id.clone()).collect()),
-            "token.keys: two have the same id",
-        );
-        demand(!self.token.audience.is_empty(), "token.audience is empty: tokens for any service would do");
-        demand(!self.ticket.keys.is_empty(), "ticket.keys is empty: add { id = 1, secret = \"...\" }");
-        demand(
-            distinct(self.ticket.keys.iter().map(|key| key.id.to_string()).collect()),
-            "ticket.keys: two have the same id",
-        );
-        demand(
-            (Duration::from_secs(10)..=Duration::from_hours(6)).contains(&self.ticket.ttl),
-            "ticket.ttl is not from 10s to 6h",
-        );
-        demand(self.batch.window <= Duration::from_secs(1), "batch.window is longer than 1s");
-        demand((1..=64).contains(&self.batch.lanes), "batch.lanes is not from 1 to 64");
-        demand((16..=1_000_000).contains(&self.batch.capacity), "batch.capacity is not from 16 to 1000000");
-        demand(
-            self.ice.servers.iter().all(|server| {
-                let schemes = ["stun:", "stuns:", "turn:", "turns:"];
-                !server.urls.is_empty()
-                    && server.urls.iter().all(|url| schemes.iter().any(|scheme| url.starts_with(scheme)))
-            }),
-            "ice.servers: every server needs urls that begin with stun:, stuns:, turn: or turns:",
-        );
-        if !wrong.is_empty() {
-            bail!("the configuration is not complete or not right:\n  {}", wrong.join("\n  "));
-        }
-        Ok(())
     }
 }
 
@@ -366,6 +314,8 @@ mod tests {
             ("[batch]\nwindow = \"2s\"", &[], "batch.window"),
             ("[ticket]\nttl = \"1s\"", &[], "ticket.ttl"),
             ("[gateway]\napi_url = \"centrifugo\"", &[], "gateway.api_url"),
+            ("[gateway]\napi_url = \"http://a/api,\"", &[], "gateway.api_url"),
+            ("[proxy]\ndrain = \"3s\"", &[], "proxy.drain"),
             ("[store]\nkind = \"postgres\"", &[], "store.kind"),
             ("[ice]\nservers = [{ urls = [\"http://x\"] }]", &[], "ice.servers"),
             ("[token]\nkeys = [{ id = \"1\", alg = \"HS256\", secret = \"short\" }]", &[], "token.keys (1)"),

@@ -171,7 +171,7 @@ async fn keep_gateway(
 /// Everything that was made up, as a configuration like any other.
 fn configuration(ports: &Ports, setup: &GatewaySetup) -> anyhow::Result<Config> {
     let config = json!({
-        "proxy": { "listen": loopback(ports.proxy), "secret": setup.secret },
+        "proxy": { "listen": loopback(ports.proxy), "secret": setup.secret, "drain": "0s" },
         "admin": { "listen": loopback(ports.admin) },
         "gateway": { "api_url": format!("http://{}/api", loopback(ports.api)), "api_key": setup.api_key },
         "token": { "keys": [{ "id": "demo", "alg": "HS256", "secret": made_up() }] },

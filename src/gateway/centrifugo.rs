@@ -1,193 +1,230 @@
-//! Centrifugo's HTTP API, the same in v5 and v6.
+//! Centrifugo's nodes: who of them is up, and whom to ask next. A node that fails is asked again, less and less often,
+//! by [`Centrifugo::watch`]; until it answers, nobody waits for it.
 
-use std::{error::Error, fmt::Write, time::Duration};
-
-use async_trait::async_trait;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
-use serde::Deserialize;
-use serde_json::json;
-
-use super::{Delivery, Gateway, GatewayError};
-use crate::{
-    domain::PeerId,
-    protocol::{Refusal, inbox},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
 };
 
-/// Longest time for one API call, so that two of them fit into Centrifugo's proxy timeout of 2 s: a signal waits for the
-/// batch before its own at most, unless its lane is crowded.
-const TIMEOUT: Duration = Duration::from_millis(600);
+use async_trait::async_trait;
+use futures_util::future::join_all;
+use parking_lot::Mutex;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
 
-/// A Centrifugo node's API.
+use super::{
+    Delivery, Gateway, GatewayError, Published,
+    api::{self, Api},
+    metrics::GatewayMetrics,
+};
+use crate::domain::PeerId;
+
+/// Longest time for one call of the API, so that a call of a client which waits for two of them, one after the other, is
+/// answered within Centrifugo's proxy timeout of 2 s.
+pub const TIMEOUT: Duration = Duration::from_millis(600);
+/// After so many failures in a row a node is down: it gets no calls but those that ask whether it is back. One failure
+/// may be a connection that broke; three are not.
+const DOWN_AFTER: u32 = 3;
+/// How often a node that works is asked.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
+/// How soon one that failed is asked again; after each further failure twice as long, up to [`CHECK_EVERY`].
+const CHECK_AGAIN: Duration = Duration::from_millis(50);
+
+/// All nodes of the gateway. Any of them takes a publication for any inbox.
 pub struct Centrifugo {
-    http: reqwest::Client,
+    nodes: Vec<Node>,
+    turn: AtomicUsize,
+    metrics: GatewayMetrics,
+}
+
+struct Node {
+    api: Api,
     url: String,
+    // Failures in a row; since the last success.
+    failures: AtomicU32,
+    last_error: Mutex<Option<GatewayError>>,
 }
 
 impl Centrifugo {
-    /// `url` up to and with `/api`, and its key. Fails when the key has characters that no header can hold.
-    pub fn new(url: &str, key: &str) -> anyhow::Result<Self> {
-        let mut key = HeaderValue::from_str(key)?;
-        key.set_sensitive(true);
-        let headers = HeaderMap::from_iter([
-            ("X-API-Key".parse()?, key),
-            (CONTENT_TYPE, HeaderValue::from_static("application/json")),
-        ]);
-        let http = reqwest::Client::builder()
-            .default_headers(headers)
-            .timeout(TIMEOUT)
-            .connect_timeout(TIMEOUT / 2)
-            .tcp_nodelay(true)
-            .build()?;
-        Ok(Self { http, url: url.trim_end_matches('/').to_owned() })
+    /// `urls` of the nodes' APIs, up to and with `/api`, and the key of all of them. Fails when the key has characters
+    /// that no header can hold.
+    pub fn new(urls: &[String], key: &str) -> anyhow::Result<Self> {
+        let http = api::client(key, TIMEOUT / 2)?;
+        let node = |url: &String| Node {
+            api: Api::new(http.clone(), url),
+            url: url.clone(),
+            failures: AtomicU32::new(0),
+            last_error: Mutex::default(),
+        };
+        let metrics = GatewayMetrics::new(urls.len());
+        Ok(Self { nodes: urls.iter().map(node).collect(), turn: AtomicUsize::new(0), metrics })
     }
 
-    async fn call<T: for<'de> Deserialize<'de>>(&self, method: &str, body: String) -> Result<T, GatewayError> {
-        let unreachable = |error: reqwest::Error| GatewayError::Unreachable(in_words(&error.without_url()));
-        let response = self.http.post(format!("{}/{method}", self.url)).body(body).send().await.map_err(unreachable)?;
-        let status = response.status();
-        if status.as_u16() == 401 || status.as_u16() == 403 {
-            return Err(GatewayError::Answer(format!("HTTP {status}: is gateway.api_key its API key?")));
+    /// Asks every node from time to time whether it works, until told to stop.
+    pub async fn watch(self: Arc<Self>, stop: CancellationToken) {
+        let all = join_all((0..self.nodes.len()).map(|node| self.watch_node(node)));
+        stop.run_until_cancelled(all).await;
+    }
+
+    async fn watch_node(&self, node: usize) {
+        loop {
+            // The way that signals go, to an inbox that is nobody's: an engine that is down is found too.
+            let nobody = Delivery { to: PeerId::from_bytes([0; 16]), signals: Vec::new(), history: false };
+            let answer = self.nodes[node].api.publish(&[nobody], TIMEOUT).await;
+            self.note(node, answer.and_then(|replies| replies.into_iter().collect::<Result<(), _>>()).err());
+            let pause = check_in(self.nodes[node].failures.load(Relaxed));
+            sleep(pause.mul_f64(rand::random_range(0.8..1.2))).await;
         }
-        if !status.is_success() {
-            return Err(GatewayError::Answer(format!("HTTP {status}")));
+    }
+
+    /// The node to ask next: of those that are up, one with the fewest failures, in turn.
+    fn pick(&self) -> Result<usize, GatewayError> {
+        let turn = self.turn.fetch_add(1, Relaxed);
+        let in_turn = (0..self.nodes.len()).map(|n| turn.wrapping_add(n) % self.nodes.len());
+        let failures = |node: &usize| self.nodes[*node].failures.load(Relaxed);
+        in_turn.min_by_key(failures).filter(|node| failures(node) < DOWN_AFTER).ok_or(GatewayError::Down)
+    }
+
+    /// Notes how a call went. A refusal of what was asked is not the node's failure.
+    fn note(&self, number: usize, error: Option<GatewayError>) {
+        let node = &self.nodes[number];
+        let Some(error) = error else {
+            if node.failures.swap(0, Relaxed) >= DOWN_AFTER {
+                info!("Gateway node {} is back", node.url);
+            }
+            self.metrics.up[number].set(1);
+            return;
+        };
+        *node.last_error.lock() = Some(error.clone());
+        if node.failures.fetch_add(1, Relaxed) + 1 == DOWN_AFTER {
+            warn!("Gateway node {} is down: {error}", node.url);
+            self.metrics.up[number].set(0);
         }
-        let body = response.bytes().await.map_err(unreachable)?;
-        serde_json::from_slice(&body)
-            .map_err(|error| GatewayError::Answer(format!("something else than JSON: {error}")))
     }
-}
 
-/// An error with its causes: reqwest's own text names none of them.
-fn in_words(error: &dyn Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let _ = write!(words, ": {error}");
-        cause = error.source();
-    }
-    words
-}
-
-#[derive(Deserialize)]
-struct BatchReply {
-    replies: Vec<Reply>,
-}
-
-/// What every command is answered with: a result of some kind, or an error.
-#[derive(Deserialize)]
-struct Reply {
-    error: Option<ApiError>,
-}
-
-#[derive(Deserialize)]
-struct ApiError {
-    code: u32,
-    #[serde(default)]
-    message: String,
-}
-
-impl Reply {
-    fn settle(self) -> Result<(), GatewayError> {
-        self.error.map_or(Ok(()), |ApiError { code, message }| Err(GatewayError::Refused { code, message }))
-    }
-}
-
-/// The batch command. Signals are JSON already and inboxes need no escaping, so the text is put together as it is.
-fn batch(deliveries: &[Delivery]) -> String {
-    let signals = deliveries.iter().flat_map(|delivery| &delivery.signals);
-    let mut body =
-        String::with_capacity(64 + deliveries.len() * 96 + signals.map(|signal| signal.len() + 1).sum::<usize>());
-    body.push_str(r#"{"parallel":true,"commands":["#);
-    for (n, delivery) in deliveries.iter().enumerate() {
-        let comma = if n == 0 { "" } else { "," };
-        let skip = if delivery.history { "" } else { r#""skip_history":true,"# };
-        let channel = inbox(delivery.to);
-        let _ = write!(body, r#"{comma}{{"publish":{{"channel":"{channel}",{skip}"data":{{"signals":["#);
-        for (n, signal) in delivery.signals.iter().enumerate() {
-            body.push_str(if n == 0 { "" } else { "," });
-            body.push_str(signal);
+    /// Calls a node, and notes how it went.
+    async fn call<T>(&self, call: impl AsyncFnOnce(&Api) -> Result<T, GatewayError>) -> Result<T, GatewayError> {
+        let number = self.pick()?;
+        let started = Instant::now();
+        let answer = call(&self.nodes[number].api).await;
+        self.metrics.called(started.elapsed(), answer.as_ref().err());
+        match &answer {
+            Ok(_) | Err(GatewayError::Refused { .. }) => self.note(number, None),
+            Err(error) => self.note(number, Some(error.clone())),
         }
-        body.push_str("]}}}");
+        answer
     }
-    body.push_str("]}");
-    body
+}
+
+/// In how long to ask a node that failed so often in a row.
+fn check_in(failures: u32) -> Duration {
+    match failures {
+        0 => CHECK_EVERY,
+        failures => CHECK_EVERY.min(CHECK_AGAIN * (1 << (failures - 1).min(10))),
+    }
 }
 
 #[async_trait]
 impl Gateway for Centrifugo {
-    async fn publish(&self, deliveries: &[Delivery]) -> Result<Vec<Result<(), GatewayError>>, GatewayError> {
-        let reply: BatchReply = self.call("batch", batch(deliveries)).await?;
-        if reply.replies.len() != deliveries.len() {
-            let (replies, asked) = (reply.replies.len(), deliveries.len());
-            return Err(GatewayError::Answer(format!("{replies} replies to {asked} commands")));
-        }
-        Ok(reply.replies.into_iter().map(Reply::settle).collect())
+    async fn publish(&self, deliveries: &[Delivery], within: Duration) -> Result<Published, GatewayError> {
+        let within = within.min(TIMEOUT);
+        self.call(async |api| api.publish(deliveries, within).await).await
     }
 
     async fn disconnect_others(&self, peer: PeerId, keep: &str) -> Result<(), GatewayError> {
-        let disconnect = json!({ "code": Refusal::Resumed.number(), "reason": "resumed elsewhere" });
-        let command = json!({ "user": peer, "whitelist": [keep], "disconnect": disconnect });
-        self.call::<Reply>("disconnect", command.to_string()).await?.settle()
+        self.call(async |api| api.disconnect_others(peer, keep, TIMEOUT).await).await
     }
 
-    async fn check(&self) -> Result<(), GatewayError> {
-        self.call::<Reply>("info", "{}".to_owned()).await?.settle()
+    fn is_up(&self) -> bool {
+        self.nodes.iter().any(|node| node.failures.load(Relaxed) < DOWN_AFTER)
+    }
+
+    fn missing(&self) -> Option<String> {
+        let down = |node: &&Node| node.failures.load(Relaxed) >= DOWN_AFTER;
+        let missing: Vec<_> = self
+            .nodes
+            .iter()
+            .filter(down)
+            .map(|node| {
+                let error = node.last_error.lock();
+                format!("{}: {}", node.url, error.as_ref().map(ToString::to_string).unwrap_or_default())
+            })
+            .collect();
+        (!missing.is_empty()).then(|| missing.join("; "))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
+    use axum::Router;
+    use tokio::net::TcpListener;
 
     use super::*;
 
-    #[test]
-    fn a_batch_is_json_with_one_publication_per_delivery() {
-        let delivery = |n, signals: &[&str], history| Delivery {
-            to: PeerId::from_bytes([n; 16]),
-            signals: signals.iter().map(ToString::to_string).collect(),
-            history,
-        };
-        let body = batch(&[delivery(0, &[r#"{"a":1}"#, r#"{"b":2}"#], true), delivery(255, &["{}"], false)]);
-        let expected = json!({ "parallel": true, "commands": [
-            { "publish": { "channel": "inbox:AAAAAAAAAAAAAAAAAAAAAA", "data": { "signals": [{ "a": 1 }, { "b": 2 }] } } },
-            { "publish": { "channel": "inbox:_____________________w", "skip_history": true, "data": { "signals": [{}] } } },
-        ] });
-        assert_eq!(serde_json::from_str::<Value>(&body).unwrap(), expected);
-    }
+    const WORKS: &str = r#"{"replies":[{}]}"#;
 
-    /// A fake API: one that answers what no real one would, or nothing.
-    async fn fake(answer: Option<&'static str>) -> Centrifugo {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    /// A fake node: one that answers as told.
+    async fn fake(answer: Arc<Mutex<&'static str>>) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/api", listener.local_addr().unwrap());
-        let answer = async move || match answer {
-            Some(answer) => answer,
-            None => std::future::pending().await,
-        };
-        let router = axum::Router::new().fallback(answer);
-        tokio::spawn(crate::listener::serve(listener, router, tokio_util::sync::CancellationToken::new()));
-        Centrifugo::new(&url, "key").unwrap()
+        let router = Router::new().fallback(async move || *answer.lock());
+        tokio::spawn(crate::listener::serve(listener, router, CancellationToken::new()));
+        url
     }
 
-    fn delivery() -> Delivery {
-        Delivery { to: PeerId::from_bytes([0; 16]), signals: vec!["{}".into()], history: true }
+    fn delivery() -> Vec<Delivery> {
+        vec![Delivery { to: PeerId::from_bytes([1; 16]), signals: vec!["{}".into()], history: true }]
     }
 
     #[tokio::test]
-    async fn an_answer_that_does_not_fit_is_an_error() {
-        for answer in ["", "null", "{}", r#"{"replies":[]}"#, r#"{"replies":[{},{}]}"#] {
-            let verdict = fake(Some(answer)).await.publish(&[delivery()]).await;
-            assert!(matches!(verdict, Err(GatewayError::Answer(_))), "{answer}: {verdict:?}");
+    async fn a_node_that_fails_is_passed_over_and_comes_back() {
+        let answers = [WORKS, "not JSON"].map(|answer| Arc::new(Mutex::new(answer)));
+        let urls = [fake(answers[0].clone()).await, fake(answers[1].clone()).await];
+        let gateway = Centrifugo::new(&urls, "key").unwrap();
+        let mut failed = 0;
+        for _ in 0..100 {
+            failed += usize::from(gateway.publish(&delivery(), TIMEOUT).await.is_err());
         }
-        let refused = fake(Some(r#"{"replies":[{"error":{"code":102}}]}"#)).await.publish(&[delivery()]).await;
-        assert_eq!(refused, Ok(vec![Err(GatewayError::Refused { code: 102, message: String::new() })]));
+        assert_eq!(failed, 1, "one that failed is not asked while another works");
+        *answers[0].lock() = "nor this";
+        for _ in 0..2 * DOWN_AFTER {
+            let _ = gateway.publish(&delivery(), TIMEOUT).await;
+        }
+        assert_eq!(gateway.publish(&delivery(), TIMEOUT).await, Err(GatewayError::Down));
+        assert!(!gateway.is_up());
+        assert!(urls.iter().all(|url| gateway.missing().unwrap().contains(url)));
+        *answers[1].lock() = WORKS;
+        let gateway = Arc::new(gateway);
+        let stop = CancellationToken::new();
+        let watch = tokio::spawn(gateway.clone().watch(stop.clone()));
+        while !gateway.is_up() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(gateway.publish(&delivery(), TIMEOUT).await, Ok(vec![Ok(())]));
+        assert!(!gateway.missing().unwrap().contains(&urls[1]), "the other is still missing");
+        stop.cancel();
+        watch.await.unwrap();
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_gateway_that_hangs_is_given_up() {
-        let gateway = fake(None).await;
-        let started = tokio::time::Instant::now();
-        assert!(matches!(gateway.publish(&[delivery()]).await, Err(GatewayError::Unreachable(_))));
-        assert!(started.elapsed() <= TIMEOUT * 2, "{:?}", started.elapsed());
+    #[tokio::test]
+    async fn a_node_that_refuses_what_it_is_asked_is_up() {
+        let url = fake(Arc::new(Mutex::new(r#"{"error":{"code":102}}"#))).await;
+        let gateway = Centrifugo::new(&[url], "key").unwrap();
+        for _ in 0..2 * DOWN_AFTER {
+            let refused = gateway.disconnect_others(PeerId::from_bytes([1; 16]), "me").await;
+            assert!(matches!(refused, Err(GatewayError::Refused { code: 102, .. })));
+        }
+        assert!(gateway.is_up());
+    }
+
+    #[test]
+    fn a_node_that_stays_away_is_asked_less_and_less_often() {
+        let times: Vec<_> = (1..8).map(|failures| check_in(failures).as_millis()).collect();
+        assert_eq!(times, [50, 100, 200, 400, 800, 1000, 1000]);
+        assert_eq!(check_in(u32::MAX), CHECK_EVERY);
     }
 }

@@ -1,8 +1,12 @@
 //! How we speak to clients: through Centrifugo, which holds their connections.
 
+mod api;
 mod centrifugo;
+mod metrics;
 #[cfg(test)]
 pub mod recording;
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -21,10 +25,16 @@ pub struct Delivery {
     pub history: bool,
 }
 
+/// What became of each delivery of a batch, in order.
+pub type Published = Vec<Result<(), GatewayError>>;
+
 /// Why the gateway did not do what it was asked. Nothing here says that it did not happen after all: a time-out can
 /// come after the deed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GatewayError {
+    /// Not even tried: no node has answered for a while.
+    #[error("gateway down")]
+    Down,
     /// No connection, no answer in time, or the connection broke.
     #[error("gateway unreachable: {0}")]
     Unreachable(String),
@@ -41,16 +51,31 @@ pub enum GatewayError {
     },
 }
 
+impl GatewayError {
+    /// Whether the same can succeed a moment later.
+    pub const fn may_pass(&self) -> bool {
+        match self {
+            Self::Down | Self::Unreachable(_) => true,
+            Self::Answer(_) => false,
+            // Internal error, such as an engine that is away; too many requests.
+            Self::Refused { code, .. } => matches!(code, 100 | 111),
+        }
+    }
+}
+
 /// The gateway.
 #[async_trait]
 pub trait Gateway: Send + Sync {
-    /// Publishes `deliveries`, at most one per receiver, in one call. The outer error concerns all of them, the inner
-    /// ones, in order, each its own.
-    async fn publish(&self, deliveries: &[Delivery]) -> Result<Vec<Result<(), GatewayError>>, GatewayError>;
+    /// Publishes `deliveries`, at most one per receiver, in one call that takes no longer than `within`. The outer error
+    /// concerns all of them, the inner ones each its own.
+    async fn publish(&self, deliveries: &[Delivery], within: Duration) -> Result<Published, GatewayError>;
 
     /// Ends every connection of `peer` but the one that is called `keep`: its session was resumed there.
     async fn disconnect_others(&self, peer: PeerId, keep: &str) -> Result<(), GatewayError>;
 
-    /// Whether it answers.
-    async fn check(&self) -> Result<(), GatewayError>;
+    /// Whether calls have a chance. Costs nothing.
+    fn is_up(&self) -> bool;
+
+    /// What is down, and why, in words for operators.
+    fn missing(&self) -> Option<String>;
 }

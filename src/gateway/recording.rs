@@ -1,18 +1,23 @@
 //! A fake gateway that records what it is given, and refuses or hangs when told to: what cannot be provoked with a real
 //! one.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::timeout};
 
-use super::{Delivery, Gateway, GatewayError};
+use super::{Delivery, Gateway, GatewayError, Published};
 use crate::domain::PeerId;
 
 /// Records every batch it published.
 pub struct RecordingGateway {
     batches: Mutex<Vec<Vec<Delivery>>>,
-    refused: Mutex<Vec<PeerId>>,
+    // Whose deliveries are refused, with which code, how often.
+    refused: Mutex<Vec<(PeerId, u32, usize)>>,
     down: Mutex<bool>,
+    // How many calls fail before the next works.
+    failures: Mutex<usize>,
     // One permit per call that may go through.
     gate: Semaphore,
 }
@@ -23,6 +28,7 @@ impl Default for RecordingGateway {
             batches: Mutex::default(),
             refused: Mutex::default(),
             down: Mutex::default(),
+            failures: Mutex::default(),
             gate: Semaphore::new(Semaphore::MAX_PERMITS),
         }
     }
@@ -39,12 +45,22 @@ impl RecordingGateway {
         self.gate.add_permits(n);
     }
 
-    /// Refuses deliveries to `peer`, and only those.
-    pub fn refuse(&self, peer: PeerId) {
-        self.refused.lock().push(peer);
+    /// Lets no more calls through.
+    pub fn hang(&self) {
+        self.gate.forget_permits(Semaphore::MAX_PERMITS);
     }
 
-    /// Fails every call.
+    /// Refuses the next `times` deliveries to `peer` with `code`, and only those.
+    pub fn refuse(&self, peer: PeerId, code: u32, times: usize) {
+        self.refused.lock().push((peer, code, times));
+    }
+
+    /// Fails the next `n` calls.
+    pub fn fail(&self, n: usize) {
+        *self.failures.lock() = n;
+    }
+
+    /// Is down, and known to be.
     pub fn go_down(&self) {
         *self.down.lock() = true;
     }
@@ -57,24 +73,44 @@ impl RecordingGateway {
 
 #[async_trait]
 impl Gateway for RecordingGateway {
-    async fn publish(&self, deliveries: &[Delivery]) -> Result<Vec<Result<(), GatewayError>>, GatewayError> {
-        self.gate.acquire().await.expect("the gate is never closed for good").forget();
-        if *self.down.lock() {
-            return Err(GatewayError::Unreachable("down".into()));
+    async fn publish(&self, deliveries: &[Delivery], within: Duration) -> Result<Published, GatewayError> {
+        if !self.is_up() {
+            return Err(GatewayError::Down);
         }
-        let refused = self.refused.lock().clone();
-        let (bad, good): (Vec<_>, Vec<_>) = deliveries.iter().cloned().partition(|d| refused.contains(&d.to));
-        drop(bad);
-        self.batches.lock().push(good);
-        let refusal = || GatewayError::Refused { code: 100, message: "internal".into() };
-        Ok(deliveries.iter().map(|d| if refused.contains(&d.to) { Err(refusal()) } else { Ok(()) }).collect())
+        let late = |_| GatewayError::Unreachable("no answer in time".into());
+        timeout(within, self.gate.acquire()).await.map_err(late)?.expect("the gate is never closed for good").forget();
+        {
+            let mut failures = self.failures.lock();
+            if *failures > 0 {
+                *failures -= 1;
+                return Err(GatewayError::Unreachable("connection reset".into()));
+            }
+        }
+        let mut refused = self.refused.lock();
+        let mut published = Vec::new();
+        let verdict = |delivery: &Delivery| {
+            let rule = refused.iter_mut().find(|(peer, _, times)| *peer == delivery.to && *times > 0);
+            if let Some((_, code, times)) = rule {
+                *times -= 1;
+                return Err(GatewayError::Refused { code: *code, message: "refused".into() });
+            }
+            published.push(delivery.clone());
+            Ok(())
+        };
+        let verdicts = deliveries.iter().map(verdict).collect();
+        self.batches.lock().push(published);
+        Ok(verdicts)
     }
 
     async fn disconnect_others(&self, _: PeerId, _: &str) -> Result<(), GatewayError> {
         Ok(())
     }
 
-    async fn check(&self) -> Result<(), GatewayError> {
-        Ok(())
+    fn is_up(&self) -> bool {
+        !*self.down.lock()
+    }
+
+    fn missing(&self) -> Option<String> {
+        None
     }
 }

@@ -1,133 +1,57 @@
-//! The lanes: each publishes one batch at a time, and the next gathers meanwhile. A receiver always maps to the same
-//! lane, so order holds.
+//! The lanes: each publishes one batch at a time, and the next gathers meanwhile.
 
 use std::{
-    hash::Hasher,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use fnv::FnvHasher;
 use tokio::{
     sync::{mpsc, oneshot},
-    time::{sleep_until, timeout_at},
+    time::{sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::{
+    NotPublished, OutboxSettings, PATIENCE,
     batch::{Batch, Outgoing, Parcel},
     metrics::OutboxMetrics,
+    now,
 };
 use crate::{
-    domain::{Kind, PeerId},
-    gateway::Gateway,
+    domain::PeerId,
+    gateway::{Gateway, GatewayError},
 };
 
-/// How long a signal that goes out at once may wait, which is how long its call waits for it: below Centrifugo's proxy
-/// timeout of 2 s, so that the call is answered. After that its sender repeats it.
-const PATIENCE: Duration = Duration::from_millis(1700);
+/// Longest time for a flush, with what it tries again: a signal waits for the flush before its own at most, unless its
+/// lane is crowded, and two of them fit into [`PATIENCE`].
+const FLUSH: Duration = Duration::from_millis(800);
+/// A flush that has so little left tries nothing again.
+const TOO_LATE: Duration = Duration::from_millis(100);
+/// Pause before the first try again, give or take a half; before each further one it is twice as long.
+const PAUSE: Duration = Duration::from_millis(20);
 /// How many signals are taken from the queue at once.
 const GULP: usize = 512;
 
-/// How the outbox is built.
-#[derive(Clone, Copy, Debug)]
-pub struct OutboxSettings {
-    /// How long candidates wait for company.
-    pub window: Duration,
-    /// How many lanes.
-    pub lanes: usize,
-    /// How many signals can wait in a lane before it refuses more.
-    pub capacity: usize,
+/// A signal on its way into a lane.
+pub(super) struct Item {
+    pub to: PeerId,
+    pub signal: Outgoing,
+    pub tag: Tag,
 }
 
-/// Why a signal was not published.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotPublished {
-    /// Too many wait already.
-    #[error("too many signals are waiting")]
-    Full,
-    /// We are on our way out.
-    #[error("the backend is stopping")]
-    Stopping,
-    /// The gateway did not take it.
-    #[error("the gateway did not accept it")]
-    Gateway,
-    /// The gateway has not taken it yet.
-    #[error("the gateway has not accepted it in time")]
-    Late,
+/// What a lane needs to know of a signal beside its text.
+pub(super) struct Tag {
+    /// When it was accepted.
+    pub since: Instant,
+    /// Who waits to hear what became of it.
+    pub verdict: Option<oneshot::Sender<Result<(), NotPublished>>>,
 }
 
-/// The way into the lanes.
-pub struct Outbox {
-    lanes: Vec<mpsc::Sender<Item>>,
-    metrics: Arc<OutboxMetrics>,
-}
-
-/// Resolves when the gateway has accepted the signal, or did not. Candidates are settled by being accepted into the batch:
-/// they have no verdict to wait for.
-pub struct Receipt {
-    since: Instant,
-    verdict: Option<oneshot::Receiver<Result<(), NotPublished>>>,
-}
-
-impl Receipt {
-    /// Waits for the verdict, no longer than the call that brought the signal may take.
-    pub async fn settled(self) -> Result<(), NotPublished> {
-        let Some(verdict) = self.verdict else { return Ok(()) };
-        match timeout_at((self.since + PATIENCE).into(), verdict).await {
-            Ok(verdict) => verdict.unwrap_or(Err(NotPublished::Stopping)), // a lane that is gone without a word
-            Err(_) => Err(NotPublished::Late),
-        }
-    }
-}
-
-struct Item {
-    to: PeerId,
-    signal: Outgoing,
-    tag: Tag,
-}
-
-struct Tag {
-    since: Instant,
-    verdict: Option<oneshot::Sender<Result<(), NotPublished>>>,
-}
-
-impl Outbox {
-    /// The outbox and its lanes, each to be run as a task of its own.
-    pub fn new(settings: OutboxSettings, gateway: &Arc<dyn Gateway>) -> (Self, Vec<Lane>) {
-        let metrics = Arc::new(OutboxMetrics::new());
-        let (senders, lanes) = (0..settings.lanes)
-            .map(|_| {
-                let (sender, inbox) = mpsc::channel(settings.capacity);
-                let batch = Batch::new(settings.window);
-                let (gateway, metrics) = (gateway.clone(), metrics.clone());
-                (sender, Lane { inbox, batch, gateway, metrics, capacity: settings.capacity })
-            })
-            .collect::<(Vec<_>, Vec<_>)>();
-        (Self { lanes: senders, metrics }, lanes)
-    }
-
-    /// Puts a signal of `kind` into the lane of its receiver. Never waits: a lane that is full refuses.
-    pub fn send(&self, to: PeerId, kind: Kind, json: String) -> Result<Receipt, NotPublished> {
-        let express = kind != Kind::Candidates;
-        let since = now();
-        let (verdict, waiting) = if express { Some(oneshot::channel()).unzip() } else { (None, None) };
-        let mut hash = FnvHasher::default();
-        hash.write(to.as_bytes());
-        let lane = &self.lanes[usize::try_from(hash.finish() % self.lanes.len() as u64).expect("less than the lanes")];
-        lane.try_send(Item { to, signal: Outgoing { json, express }, tag: Tag { since, verdict } }).map_err(
-            |refused| match refused {
-                mpsc::error::TrySendError::Full(_) => {
-                    self.metrics.full.increment(1);
-                    NotPublished::Full
-                }
-                mpsc::error::TrySendError::Closed(_) => NotPublished::Stopping,
-            },
-        )?;
-        self.metrics.accepted(kind);
-        self.metrics.waiting.increment(1);
-        Ok(Receipt { since, verdict: waiting })
+impl Tag {
+    /// Candidates are never late: they were accepted for good.
+    fn is_late(&self, now: Instant) -> bool {
+        self.verdict.is_some() && now - self.since > PATIENCE
     }
 }
 
@@ -141,6 +65,17 @@ pub struct Lane {
 }
 
 impl Lane {
+    /// A lane, and the way into it.
+    pub(super) fn new(
+        settings: OutboxSettings,
+        gateway: Arc<dyn Gateway>,
+        metrics: Arc<OutboxMetrics>,
+    ) -> (mpsc::Sender<Item>, Self) {
+        let OutboxSettings { window, capacity, .. } = settings;
+        let (way_in, inbox) = mpsc::channel(capacity);
+        (way_in, Self { inbox, batch: Batch::new(window), gateway, metrics, capacity })
+    }
+
     /// Publishes until told to stop, then whatever was accepted before that.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut items = Vec::with_capacity(GULP);
@@ -176,65 +111,99 @@ impl Lane {
     fn gather(&mut self, items: &mut Vec<Item>) {
         let now = now();
         for Item { to, signal, tag } in items.drain(..) {
-            match tag.verdict {
-                // Its sender was told so and repeats it: to publish it still would only prolong the jam.
-                Some(verdict) if now - tag.since > PATIENCE => {
-                    let _ = verdict.send(Err(NotPublished::Late));
-                    self.metrics.waiting.decrement(1);
-                    self.metrics.late.increment(1);
-                }
-                verdict => self.batch.push(now, to, signal, Tag { verdict, ..tag }),
-            }
+            self.batch.push(now, to, signal, tag);
         }
     }
 
-    /// Publishes what is due, settles every signal, logs what failed. Never fails.
+    /// What is due, without what has waited for too long: its sender was told so and repeats it, and to publish it still
+    /// would only prolong the jam.
+    fn due(&mut self, now: Instant) -> Vec<Parcel<Tag>> {
+        let mut parcels = self.batch.take(now);
+        for Parcel { delivery, tags } in &mut parcels {
+            if !tags.iter().any(|tag| tag.is_late(now)) {
+                continue;
+            }
+            let signals = std::mem::take(&mut delivery.signals);
+            let all = std::mem::take(tags);
+            for (signal, tag) in signals.into_iter().zip(all) {
+                if tag.is_late(now) {
+                    self.metrics.too_late();
+                } else {
+                    delivery.signals.push(signal);
+                    tags.push(tag);
+                }
+            }
+        }
+        parcels.retain(|parcel| !parcel.tags.is_empty());
+        parcels
+    }
+
+    /// Publishes what is due and settles every signal, whatever happens. What may pass is tried again before anything
+    /// newer goes out, so that order holds; a receiver drops what comes twice.
     async fn flush(&mut self) {
-        let parcels = self.batch.take(now());
-        if parcels.is_empty() {
-            return;
-        }
-        let (deliveries, tags): (Vec<_>, Vec<_>) =
-            parcels.into_iter().map(|Parcel { delivery, tags }| (delivery, tags)).unzip();
         let started = now();
-        let outcome = self.gateway.publish(&deliveries).await;
-        let finished = now();
-        self.metrics.flush_seconds.record(finished - started);
-        #[expect(clippy::cast_precision_loss, reason = "a batch has at most 512 deliveries")]
-        self.metrics.batch_deliveries.record(deliveries.len() as f64);
+        let mut parcels = self.due(started);
+        for Tag { since, .. } in parcels.iter().flat_map(|parcel| &parcel.tags) {
+            self.metrics.lane_seconds.record(started - *since);
+        }
+        for attempt in 0.. {
+            if parcels.is_empty() {
+                return;
+            }
+            let (deliveries, tags): (Vec<_>, Vec<_>) =
+                parcels.into_iter().map(|Parcel { delivery, tags }| (delivery, tags)).unzip();
+            self.metrics.batch(&deliveries);
+            let outcome = self.gateway.publish(&deliveries, FLUSH.saturating_sub(now() - started)).await;
+            let verdicts = outcome.unwrap_or_else(|error| vec![Err(error); deliveries.len()]);
 
-        let verdicts = outcome.unwrap_or_else(|error| vec![Err(error); deliveries.len()]);
-        let mut first_error = None;
-        for (tags, verdict) in tags.into_iter().zip(verdicts) {
-            let settled = verdict.as_ref().map_err(|_| NotPublished::Gateway).copied();
-            let counter = if settled.is_ok() { &self.metrics.published } else { &self.metrics.failed };
-            counter.increment(1);
-            for Tag { since, verdict } in tags {
-                self.metrics.waiting.decrement(1);
-                self.metrics.lane_seconds.record(started - since);
+            let pause = PAUSE.mul_f64(f64::from(1 << attempt) * rand::random_range(0.5..1.5));
+            let in_time = now() - started + pause + TOO_LATE < FLUSH;
+            // A gateway that was down before is not waited for.
+            let known_down = |error: &GatewayError| attempt == 0 && *error == GatewayError::Down;
+            let again = |error: &GatewayError| in_time && error.may_pass() && !known_down(error);
+            let mut last_error = None;
+            parcels = Vec::new();
+            for ((delivery, tags), verdict) in deliveries.into_iter().zip(tags).zip(verdicts) {
                 match verdict {
-                    // The caller may have gone away; then nobody needs to know.
-                    Some(verdict) => _ = verdict.send(settled),
-                    None if settled.is_err() => self.metrics.candidates_lost.increment(1),
-                    None => {}
+                    Err(error) if again(&error) => parcels.push(Parcel { delivery, tags }),
+                    verdict => {
+                        self.settle(tags, verdict.is_ok());
+                        last_error = verdict.err().or(last_error);
+                    }
                 }
             }
-            first_error = first_error.or(verdict.err());
-        }
-        if let Some(error) = first_error {
-            warn!(deliveries = deliveries.len(), "A batch was not published in full: {error}");
+            if let Some(error) = last_error {
+                warn!("Signals were not published: {error}");
+            }
+            if !parcels.is_empty() {
+                self.metrics.retried.increment(parcels.len() as u64);
+                sleep(pause).await;
+            }
         }
     }
-}
 
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
+    /// Tells everybody what became of a delivery.
+    fn settle(&self, tags: Vec<Tag>, published: bool) {
+        self.metrics.settled(tags.len(), published);
+        for Tag { verdict, .. } in tags {
+            match verdict {
+                // The caller may have gone away; then nobody needs to know.
+                Some(verdict) => _ = verdict.send(if published { Ok(()) } else { Err(NotPublished::Gateway) }),
+                None if !published => self.metrics.candidates_lost.increment(1),
+                None => {}
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gateway::recording::RecordingGateway;
+    use crate::{
+        domain::Kind,
+        gateway::recording::RecordingGateway,
+        outbox::{Outbox, Receipt},
+    };
 
     const SETTINGS: OutboxSettings = OutboxSettings { window: Duration::from_millis(100), lanes: 1, capacity: 8 };
 
@@ -247,14 +216,25 @@ mod tests {
         outbox: Outbox,
         stop: CancellationToken,
         lane: tokio::task::JoinHandle<()>,
+        metrics: metrics_exporter_prometheus::PrometheusHandle,
     }
 
     fn start(gateway: RecordingGateway) -> Setup {
+        start_with(gateway, SETTINGS)
+    }
+
+    fn start_with(gateway: RecordingGateway, settings: OutboxSettings) -> Setup {
         let gateway = Arc::new(gateway);
-        let (outbox, mut lanes) = Outbox::new(SETTINGS, &(gateway.clone() as Arc<dyn Gateway>));
+        let recorder = crate::telemetry::recorder();
+        let (outbox, mut lanes) =
+            metrics::with_local_recorder(&recorder, || Outbox::new(settings, &(gateway.clone() as Arc<dyn Gateway>)));
         let stop = CancellationToken::new();
         let lane = tokio::spawn(lanes.remove(0).run(stop.clone()));
-        Setup { gateway, outbox, stop, lane }
+        Setup { gateway, outbox, stop, lane, metrics: recorder.handle() }
+    }
+
+    async fn verdicts(receipts: impl IntoIterator<Item = Receipt>) -> Vec<Result<(), NotPublished>> {
+        futures_util::future::join_all(receipts.into_iter().map(Receipt::settled)).await
     }
 
     fn signals(gateway: &RecordingGateway) -> Vec<Vec<String>> {
@@ -327,37 +307,90 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_waited_too_long_is_refused_and_not_published_after_all() {
-        let s = start(RecordingGateway::closed());
-        let first = s.outbox.send(peer(0), Kind::Offer, "0".into()).unwrap();
-        tokio::task::yield_now().await;
-        let second = s.outbox.send(peer(1), Kind::Offer, "1".into()).unwrap();
-        assert_eq!(first.settled().await, Err(NotPublished::Late));
-        assert_eq!(second.settled().await, Err(NotPublished::Late));
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        let s = start_with(RecordingGateway::closed(), OutboxSettings { capacity: 200, ..SETTINGS });
+        // More than three batches hold, and a batch takes as long as a flush may.
+        let large = "x".repeat(64 * 1024);
+        let receipts = (0..100).map(|n| s.outbox.send(peer(n), Kind::Offer, large.clone()).unwrap());
+        let receipts: Vec<_> = receipts.collect();
+        s.outbox.send(peer(99), Kind::Candidates, "c".into()).unwrap();
+        let verdicts = verdicts(receipts).await;
+        assert_eq!(verdicts[..64], [Err(NotPublished::Gateway); 64]);
+        assert_eq!(verdicts[96..], [Err(NotPublished::Late); 4]);
+        tokio::time::sleep(FLUSH).await;
         s.gateway.let_through(2);
-        let third = s.outbox.send(peer(2), Kind::Offer, "2".into()).unwrap();
-        assert_eq!(third.settled().await, Ok(()));
-        assert_eq!(signals(&s.gateway), [["0"], ["2"]]);
+        s.outbox.send(peer(100), Kind::Offer, "new".into()).unwrap().settled().await.unwrap();
+        assert_eq!(signals(&s.gateway), [["c"], ["new"]], "candidates were accepted for good");
+        assert!(s.metrics.render().contains("starling_outbox_signals_refused_total{reason=\"late\"} 4\n"));
     }
 
     #[tokio::test(start_paused = true)]
     async fn each_delivery_has_its_own_verdict() {
         let s = start(RecordingGateway::closed());
-        s.gateway.refuse(peer(1));
+        s.gateway.refuse(peer(1), 107, 1);
         let receipts = [0, 1, 2].map(|n| s.outbox.send(peer(n), Kind::Offer, "o".into()).unwrap());
         s.gateway.let_through(3);
-        let mut verdicts = Vec::new();
-        for receipt in receipts {
-            verdicts.push(receipt.settled().await);
-        }
-        assert_eq!(verdicts, [Ok(()), Err(NotPublished::Gateway), Ok(())]);
+        assert_eq!(verdicts(receipts).await, [Ok(()), Err(NotPublished::Gateway), Ok(())]);
+        assert_eq!(s.gateway.batches().len(), 1, "a refusal for good is not tried again");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_dead_gateway_is_an_error_not_a_hang() {
+    async fn a_broken_call_is_tried_again_before_anything_newer_goes_out() {
         let s = start(RecordingGateway::default());
+        s.gateway.fail(3);
+        let first = s.outbox.send(peer(1), Kind::Offer, "1".into()).unwrap();
+        tokio::task::yield_now().await;
+        let second = s.outbox.send(peer(1), Kind::Bye, "2".into()).unwrap();
+        assert_eq!(verdicts([first, second]).await, [Ok(()), Ok(())]);
+        assert_eq!(signals(&s.gateway), [["1"], ["2"]]);
+        assert!(s.metrics.render().contains("starling_outbox_deliveries_retried_total 3\n"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_what_failed_is_tried_again() {
+        let s = start(RecordingGateway::closed());
+        s.gateway.refuse(peer(1), 100, 2);
+        let receipts = [0, 1, 2].map(|n| s.outbox.send(peer(n), Kind::Offer, n.to_string()).unwrap());
+        s.gateway.let_through(3);
+        assert_eq!(verdicts(receipts).await, [Ok(()), Ok(()), Ok(())]);
+        assert_eq!(signals(&s.gateway), [vec!["0".to_owned(), "2".to_owned()], vec![], vec!["1".to_owned()]]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flush_has_an_end() {
+        let s = start(RecordingGateway::default());
+        s.gateway.refuse(peer(1), 100, usize::MAX);
+        for hangs in [false, true] {
+            if hangs {
+                s.gateway.hang();
+            }
+            let begun = now();
+            let receipt = s.outbox.send(peer(1), Kind::Answer, "a".into()).unwrap();
+            assert_eq!(receipt.settled().await, Err(NotPublished::Gateway));
+            assert!(now() - begun <= FLUSH, "{:?}", now() - begun);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_gateway_known_to_be_down_is_not_waited_for() {
+        let s = start(RecordingGateway::default());
+        let begun = now();
+        let candidates = s.outbox.send(peer(1), Kind::Candidates, "c".into()).unwrap();
+        let offer = s.outbox.send(peer(2), Kind::Offer, "o".into()).unwrap();
         s.gateway.go_down();
-        let verdict = s.outbox.send(peer(1), Kind::Answer, "a".into()).unwrap().settled().await;
-        assert_eq!(verdict, Err(NotPublished::Gateway));
+        assert_eq!(s.outbox.send(peer(1), Kind::Candidates, "c".into()).err(), Some(NotPublished::Gateway));
+        assert_eq!(verdicts([candidates, offer]).await, [Ok(()), Err(NotPublished::Gateway)]);
+        assert_eq!(now() - begun, Duration::ZERO);
+        tokio::time::sleep(SETTINGS.window).await;
+        s.stop.cancel();
+        s.lane.await.unwrap();
+        let metrics = s.metrics.render();
+        for line in [
+            "starling_outbox_candidates_lost_total 1\n",
+            "starling_outbox_signals_refused_total{reason=\"gateway\"} 3\n",
+            "starling_outbox_signals_waiting 0\n",
+            "starling_outbox_deliveries_retried_total 0\n",
+        ] {
+            assert!(metrics.contains(line), "{line} not in:\n{metrics}");
+        }
     }
 }

@@ -7,12 +7,18 @@ mod lists;
 mod session;
 mod signal;
 
+use crate::domain::PeerId;
+
 pub use code::{Code, Refusal};
 pub use connect::{ConnectData, ConnectReply, IceServer};
 pub use lists::{JoinRequest, LeaveRequest, Near, NetInfo, Peer, PeerList, PeersRequest};
 pub use session::Session;
-pub use signal::{Addressed, Delivered, MalformedSignal, SignalError, SignalReply, SignalRequest, SignalResult};
+pub use signal::{
+    Addressed, Delivered, MalformedSignal, SignalError, SignalReply, SignalRequest, SignalResult, push_delivery,
+};
 
+/// What the name of a peer's inbox begins with.
+const INBOX: &str = "inbox:";
 /// The version this server speaks.
 pub const VERSION: u32 = 1;
 /// Largest `signal` request, in bytes.
@@ -23,6 +29,11 @@ pub const MAX_REQUEST: usize = 16 * 1024;
 pub const MAX_SIGNALS: usize = 16;
 
 /// The server-side channel in which a peer hears what is addressed to it.
-pub fn inbox(peer: crate::domain::PeerId) -> String {
-    format!("inbox:{peer}")
+pub fn inbox(peer: PeerId) -> String {
+    format!("{INBOX}{peer}")
+}
+
+/// Whose inbox that is; `None` for any other channel.
+pub fn owner(channel: &str) -> Option<PeerId> {
+    PeerId::parse(channel.strip_prefix(INBOX)?).ok()
 }

@@ -32,6 +32,12 @@ pub enum MalformedSignal {
     /// Not an object with the fields of a signal.
     #[error("{0}")]
     Json(#[from] serde_json::Error),
+    /// Neither the call nor the channel says for whom.
+    #[error("missing field `to`")]
+    To,
+    /// Nothing says where.
+    #[error("missing field `swarm`")]
+    Swarm,
     /// None of offer, answer, candidates and bye, or several.
     #[error("a signal has exactly one of offer, answer, candidates and bye")]
     Body,
@@ -42,7 +48,10 @@ pub enum MalformedSignal {
 
 #[derive(Deserialize)]
 struct Raw {
-    to: PeerId,
+    #[serde(default)]
+    to: Option<PeerId>,
+    #[serde(default)]
+    swarm: Option<SwarmId>,
     ticket: String,
     session: String,
     seq: u32,
@@ -72,15 +81,29 @@ impl Addressed {
     /// Reads one signal of a [`SignalRequest`].
     pub fn parse(raw: &RawValue) -> Result<Self, MalformedSignal> {
         let raw: Raw = serde_json::from_str(raw.get())?;
-        let body = match (raw.offer, raw.answer, raw.candidates, raw.bye) {
+        let to = raw.to.ok_or(MalformedSignal::To)?;
+        raw.addressed(to)
+    }
+
+    /// Reads what somebody publishes to the inbox of `to`: a signal that says itself in which swarm.
+    pub fn parse_published(data: &[u8], to: PeerId) -> Result<(SwarmId, Self), MalformedSignal> {
+        let mut raw: Raw = serde_json::from_slice(data)?;
+        let swarm = raw.swarm.take().ok_or(MalformedSignal::Swarm)?;
+        Ok((swarm, raw.addressed(to)?))
+    }
+}
+
+impl Raw {
+    fn addressed(self, to: PeerId) -> Result<Addressed, MalformedSignal> {
+        let body = match (self.offer, self.answer, self.candidates, self.bye) {
             (Some(offer), None, None, None) => Body::Offer(offer.sdp),
             (None, Some(answer), None, None) => Body::Answer(answer.sdp),
-            (None, None, Some(candidates), None) => Body::Candidates(candidates, raw.end),
+            (None, None, Some(candidates), None) => Body::Candidates(candidates, self.end),
             (None, None, None, Some(bye)) => Body::Bye(bye.reason),
             _ => return Err(MalformedSignal::Body),
         };
-        let signal = Signal::new(SessionId::parse(&raw.session)?, raw.seq, body)?;
-        Ok(Self { to: raw.to, ticket: raw.ticket, signal })
+        let signal = Signal::new(SessionId::parse(&self.session)?, self.seq, body)?;
+        Ok(Addressed { to, ticket: self.ticket, signal })
     }
 }
 
@@ -111,6 +134,16 @@ pub struct SignalError {
     /// When it is worth trying again, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_ms: Option<u64>,
+}
+
+/// Appends what an inbox publication holds: signals that are JSON texts already, one or more.
+pub fn push_delivery<'a>(text: &mut String, signals: impl IntoIterator<Item = &'a str>) {
+    text.push_str(r#"{"signals":["#);
+    for (n, signal) in signals.into_iter().enumerate() {
+        text.push_str(if n == 0 { "" } else { "," });
+        text.push_str(signal);
+    }
+    text.push_str("]}");
 }
 
 /// A signal on its way out: one element of a delivery's `signals`.

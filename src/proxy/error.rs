@@ -4,7 +4,7 @@ use crate::{
     domain::{signal::BadSignal, token::TokenError},
     outbox::NotPublished,
     protocol::{Code, Refusal, SignalError},
-    signaling::{CallError, ConnectError, RelayError},
+    signaling::{CallError, ConnectError, PublishError, RelayError},
     store::StoreError,
 };
 
@@ -19,6 +19,12 @@ pub enum ProxyError {
     /// Refused by the use case.
     #[error(transparent)]
     Call(#[from] CallError),
+    /// A single signal that is not good.
+    #[error(transparent)]
+    Relay(RelayError),
+    /// Published to something else than an inbox.
+    #[error("signals are published to inbox:<peer id>")]
+    NoInbox,
     /// The payload cannot be read.
     #[error("malformed request: {0}")]
     Malformed(#[from] serde_json::Error),
@@ -29,15 +35,27 @@ pub enum ProxyError {
     #[error("unknown method")]
     UnknownMethod,
     /// A proxy event that we do not handle.
-    #[error("unknown event: this backend handles connect, refresh and rpc")]
+    #[error("unknown event: this backend handles connect, refresh, rpc and publish")]
     UnknownEvent,
+}
+
+impl From<PublishError> for ProxyError {
+    fn from(error: PublishError) -> Self {
+        match error {
+            PublishError::Call(error) => Self::Call(error),
+            PublishError::Relay(error) => Self::Relay(error),
+        }
+    }
 }
 
 impl ProxyError {
     /// The code in the caller's answer.
     pub const fn code(&self) -> Code {
         match self {
-            Self::Malformed(_) | Self::Call(CallError::Store(StoreError::TooManySwarms)) => Code::Malformed,
+            Self::Malformed(_) | Self::NoInbox | Self::Call(CallError::Store(StoreError::TooManySwarms)) => {
+                Code::Malformed
+            }
+            Self::Relay(error) => relay_code(error),
             Self::Call(CallError::SessionExpired) => Code::Unauthorized,
             Self::Call(CallError::SwarmNotAllowed) => Code::Forbidden,
             Self::UnknownMethod | Self::UnknownEvent => Code::UnknownMethod,
@@ -54,22 +72,25 @@ impl ProxyError {
 
 /// What one signal of a call is answered with.
 pub fn signal_error(error: &RelayError) -> SignalError {
-    let (code, retry_ms) = match error {
-        RelayError::Malformed(_) => (Code::Malformed, None),
-        RelayError::Bad(bad) => match bad {
-            BadSignal::Session | BadSignal::Reason | BadSignal::Empty => (Code::Malformed, None),
-            BadSignal::TooLarge { .. } => (Code::TooLarge, None),
-            BadSignal::Grammar(_) => (Code::Unprocessable, None),
-        },
-        RelayError::Ticket(_) => (Code::Forbidden, None),
-        RelayError::Gone => (Code::Gone, None),
-        RelayError::NotPublished(why) => match why {
-            NotPublished::Full | NotPublished::Stopping | NotPublished::Gateway | NotPublished::Late => {
-                (Code::Unavailable, Some(RETRY_MS))
-            }
-        },
-    };
+    let code = relay_code(error);
+    let retry_ms = code.temporary().then_some(RETRY_MS);
     SignalError { code: code.number(), message: bounded(error.to_string()), retry_ms }
+}
+
+const fn relay_code(error: &RelayError) -> Code {
+    match error {
+        RelayError::Malformed(_) => Code::Malformed,
+        RelayError::Bad(bad) => match bad {
+            BadSignal::Session | BadSignal::Reason | BadSignal::Empty => Code::Malformed,
+            BadSignal::TooLarge { .. } => Code::TooLarge,
+            BadSignal::Grammar(_) => Code::Unprocessable,
+        },
+        RelayError::Ticket(_) => Code::Forbidden,
+        RelayError::Gone => Code::Gone,
+        RelayError::NotPublished(
+            NotPublished::Full | NotPublished::Stopping | NotPublished::Gateway | NotPublished::Late,
+        ) => Code::Unavailable,
+    }
 }
 
 /// How a connection is refused: with a code and a reason of less than 32 bytes.

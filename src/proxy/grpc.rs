@@ -6,7 +6,7 @@ use axum::Router;
 use tonic::{Request, Response, Status};
 
 use super::{BadEnvelope, MAX_CALL, Proxy, ProxyError, caller};
-use crate::signaling::Refreshed;
+use crate::signaling::{Publication, Refreshed};
 use pb::centrifugo_proxy_server::{CentrifugoProxy, CentrifugoProxyServer};
 
 /// Messages and service of `proto/proxy.proto`.
@@ -67,8 +67,17 @@ impl CentrifugoProxy for Service {
         Ok(Response::new(response))
     }
 
-    async fn publish(&self, _: Request<pb::OtherRequest>) -> Result<Response<pb::OtherResponse>, Status> {
-        unknown_event()
+    async fn publish(&self, request: Request<pb::PublishRequest>) -> Result<Response<pb::PublishResponse>, Status> {
+        let pb::PublishRequest { client, user, channel, data, meta } = request.into_inner();
+        let caller = caller(&user, client, &meta).map_err(|error| self.bad_envelope(&error))?;
+        let response = match self.0.publish(&caller, &channel, &data).await {
+            Ok(Publication { data, history }) => pb::PublishResponse {
+                result: Some(pb::PublishResult { data: data.into(), skip_history: !history }),
+                ..Default::default()
+            },
+            Err(error) => pb::PublishResponse { error: Some(in_words(&error)), ..Default::default() },
+        };
+        Ok(Response::new(response))
     }
 
     async fn subscribe(&self, _: Request<pb::OtherRequest>) -> Result<Response<pb::OtherResponse>, Status> {

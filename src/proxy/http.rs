@@ -14,14 +14,15 @@ use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 
 use super::{MAX_CALL, Proxy, ProxyError, caller};
-use crate::signaling::Refreshed;
+use crate::signaling::{Publication, Refreshed};
 
-/// The three events, each at the path that its name says.
+/// The events, each at the path that its name says.
 pub fn routes(proxy: Arc<Proxy>) -> Router {
     Router::new()
         .route("/connect", post(connect))
         .route("/refresh", post(refresh))
         .route("/rpc", post(rpc))
+        .route("/publish", post(publish))
         .fallback(unknown_event)
         .layer(DefaultBodyLimit::max(MAX_CALL))
         .with_state(proxy)
@@ -46,6 +47,18 @@ struct RpcCall<'a> {
     user: &'a str,
     #[serde(borrow)]
     method: std::borrow::Cow<'a, str>,
+    #[serde(borrow, default)]
+    data: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    meta: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct PublishCall<'a> {
+    client: String,
+    user: &'a str,
+    #[serde(borrow)]
+    channel: std::borrow::Cow<'a, str>,
     #[serde(borrow, default)]
     data: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -92,6 +105,23 @@ async fn rpc(State(proxy): State<Arc<Proxy>>, body: Bytes) -> Response {
     };
     match proxy.rpc(&caller, &call.method, bytes(call.data)).await {
         Ok(data) => json(format!(r#"{{"result":{{"data":{data}}}}}"#)),
+        Err(error) => json(in_words(&error)),
+    }
+}
+
+async fn publish(State(proxy): State<Arc<Proxy>>, body: Bytes) -> Response {
+    let call: PublishCall = match serde_json::from_slice(&body) {
+        Ok(call) => call,
+        Err(error) => return bad_envelope(&proxy, &error),
+    };
+    let caller = match caller(call.user, call.client, bytes(call.meta)) {
+        Ok(caller) => caller,
+        Err(error) => return bad_envelope(&proxy, &error),
+    };
+    match proxy.publish(&caller, &call.channel, bytes(call.data)).await {
+        Ok(Publication { data, history }) => {
+            json(format!(r#"{{"result":{{"data":{data},"skip_history":{}}}}}"#, !history))
+        }
         Err(error) => json(in_words(&error)),
     }
 }

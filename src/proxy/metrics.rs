@@ -6,7 +6,8 @@ use metrics::{Counter, Histogram, counter, histogram};
 
 use crate::protocol::Code;
 
-const METHODS: [&str; 5] = ["join", "peers", "signal", "leave", "unknown"];
+/// RPC methods, and the publish event.
+const METHODS: [&str; 6] = ["join", "peers", "signal", "leave", "publish", "unknown"];
 const CODES: [Code; 8] = [
     Code::Malformed,
     Code::Unauthorized,
@@ -26,7 +27,7 @@ pub struct ProxyMetrics {
     pub(super) bad_envelopes: Counter,
     connect_seconds: Histogram,
     refused: [Counter; REFUSALS.len()],
-    rpc_seconds: [Histogram; METHODS.len()],
+    call_seconds: [Histogram; METHODS.len()],
     errors: [Counter; CODES.len()],
 }
 
@@ -39,8 +40,8 @@ impl ProxyMetrics {
             bad_envelopes: counter!("starling_proxy_bad_envelopes_total"),
             connect_seconds: histogram!("starling_proxy_connect_seconds"),
             refused: REFUSALS.map(|code| counter!("starling_proxy_connects_refused_total", "code" => code.to_string())),
-            rpc_seconds: METHODS.map(|method| histogram!("starling_proxy_rpc_seconds", "method" => method)),
-            errors: CODES.map(|code| counter!("starling_proxy_rpc_errors_total", "code" => code.number().to_string())),
+            call_seconds: METHODS.map(|method| histogram!("starling_proxy_call_seconds", "method" => method)),
+            errors: CODES.map(|code| counter!("starling_proxy_call_errors_total", "code" => code.number().to_string())),
         }
     }
 
@@ -51,9 +52,9 @@ impl ProxyMetrics {
         }
     }
 
-    pub(super) fn rpc(&self, method: &str, took: Duration, error: Option<Code>) {
+    pub(super) fn called(&self, method: &str, took: Duration, error: Option<Code>) {
         let method = METHODS.iter().position(|known| *known == method).unwrap_or(METHODS.len() - 1);
-        self.rpc_seconds[method].record(took);
+        self.call_seconds[method].record(took);
         if let Some(index) = error.and_then(|code| CODES.iter().position(|known| *known == code)) {
             self.errors[index].increment(1);
         }

@@ -6,6 +6,7 @@ mod error;
 mod grpc;
 mod http;
 mod metrics;
+mod publish;
 mod refresh;
 mod rpc;
 

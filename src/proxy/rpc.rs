@@ -15,7 +15,7 @@ impl Proxy {
     pub async fn rpc(&self, caller: &Caller, method: &str, data: &[u8]) -> Result<String, ProxyError> {
         let started = Instant::now();
         let answer = self.try_rpc(caller, method, data).await;
-        self.metrics.rpc(method, started.elapsed(), answer.as_ref().err().map(ProxyError::code));
+        self.metrics.called(method, started.elapsed(), answer.as_ref().err().map(ProxyError::code));
         answer
     }
 

@@ -2,12 +2,12 @@
 
 use metrics::{Counter, Histogram, counter, histogram};
 
-use super::RelayError;
-use crate::outbox::NotPublished;
+use super::{PublishError, RelayError};
 
 /// Made once at start, so that series exist at zero.
 pub struct SignalingMetrics {
     relayed: Counter,
+    published: Counter,
     malformed: Counter,
     ticket: Counter,
     gone: Counter,
@@ -19,8 +19,10 @@ impl SignalingMetrics {
     /// Registers the series.
     pub fn new() -> Self {
         let refused = |reason: &'static str| counter!("starling_signaling_signals_refused_total", "reason" => reason);
+        let relayed = |by: &'static str| counter!("starling_signaling_signals_relayed_total", "by" => by);
         Self {
-            relayed: counter!("starling_signaling_signals_relayed_total"),
+            relayed: relayed("lane"),
+            published: relayed("gateway"),
             malformed: refused("malformed"),
             ticket: refused("ticket"),
             gone: refused("gone"),
@@ -29,15 +31,29 @@ impl SignalingMetrics {
         }
     }
 
-    pub(super) fn relayed(&self, error: Option<&RelayError>) {
+    /// A signal of a call went out by its lane, or did not.
+    pub(super) fn called(&self, error: Option<&RelayError>) {
+        match error {
+            None => self.relayed.increment(1),
+            Some(error) => self.refused(error),
+        }
+    }
+
+    /// A signal was handed to the gateway, which publishes it itself, or was not.
+    pub(super) fn published(&self, error: Option<&PublishError>) {
+        match error {
+            None => self.published.increment(1),
+            Some(PublishError::Relay(error)) => self.refused(error),
+            Some(PublishError::Call(_)) => {} // counted as every call's error
+        }
+    }
+
+    fn refused(&self, error: &RelayError) {
         let counter = match error {
-            None => &self.relayed,
-            Some(RelayError::Malformed(_) | RelayError::Bad(_)) => &self.malformed,
-            Some(RelayError::Ticket(_)) => &self.ticket,
-            Some(RelayError::Gone) => &self.gone,
-            Some(RelayError::NotPublished(
-                NotPublished::Full | NotPublished::Stopping | NotPublished::Gateway | NotPublished::Late,
-            )) => &self.not_published,
+            RelayError::Malformed(_) | RelayError::Bad(_) => &self.malformed,
+            RelayError::Ticket(_) => &self.ticket,
+            RelayError::Gone => &self.gone,
+            RelayError::NotPublished(_) => &self.not_published,
         };
         counter.increment(1);
     }

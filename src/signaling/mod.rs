@@ -23,7 +23,7 @@ use crate::{
 pub use connect::{Admitted, ConnectError, Connecting};
 pub use metrics::SignalingMetrics;
 pub use refresh::Refreshed;
-pub use signal::RelayError;
+pub use signal::{Publication, PublishError, RelayError};
 
 /// Who calls: from the connection, never from a payload.
 #[derive(Clone, Debug)]

@@ -1,4 +1,5 @@
-//! `signal`: one peer sends others an offer, an answer, candidates or a bye. Each signal is judged by itself.
+//! `signal`: one peer sends others an offer, an answer, candidates or a bye. Each signal is judged by itself. And the
+//! same for a single one that the gateway publishes itself.
 
 use std::time::Instant;
 
@@ -12,7 +13,7 @@ use crate::{
         ticket::{Permit, TicketError},
     },
     outbox::{NotPublished, Receipt},
-    protocol::{Addressed, Delivered, MAX_SIGNALS, MalformedSignal, SignalRequest},
+    protocol::{Addressed, Delivered, MAX_SIGNALS, MalformedSignal, SignalRequest, push_delivery},
     telemetry::EVENTS,
 };
 
@@ -34,6 +35,35 @@ pub enum RelayError {
     /// It could not be published.
     #[error(transparent)]
     NotPublished(#[from] NotPublished),
+}
+
+impl From<MalformedSignal> for RelayError {
+    fn from(error: MalformedSignal) -> Self {
+        match error {
+            MalformedSignal::Bad(bad) => Self::Bad(bad),
+            error => Self::Malformed(error),
+        }
+    }
+}
+
+/// Why a signal was not passed on by publishing.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// Its sender may not.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// It is not good.
+    #[error(transparent)]
+    Relay(#[from] RelayError),
+}
+
+/// What the gateway is to publish in place of what it was given.
+#[derive(Debug)]
+pub struct Publication {
+    /// As JSON text.
+    pub data: String,
+    /// Whether a client that is away for a moment should find it when it comes back.
+    pub history: bool,
 }
 
 struct Relayed {
@@ -58,38 +88,58 @@ impl Signaling {
         let accepted = Instant::now();
         // Only a sign of life: a store that is away must not stop signals.
         let _ = self.store.touch(&swarm, caller.peer, self.clock.now()).await;
-        let relayed: Vec<_> = signals
-            .into_iter()
-            .map(|raw| {
-                let addressed = Addressed::parse(raw).map_err(|error| match error {
-                    MalformedSignal::Bad(bad) => RelayError::Bad(bad),
-                    error => RelayError::Malformed(error),
-                })?;
-                self.relay(caller.peer, &swarm, &addressed)
-            })
-            .collect();
+        let relayed: Vec<_> =
+            signals.into_iter().map(|raw| self.relay(caller.peer, &swarm, &Addressed::parse(raw)?)).collect();
         let mut results = Vec::with_capacity(relayed.len());
         for relayed in relayed {
             let result = match relayed {
                 Ok(relayed) => self.settle(caller.peer, relayed, accepted).await,
                 Err(error) => Err(error),
             };
-            self.metrics.relayed(result.as_ref().err());
+            self.metrics.called(result.as_ref().err());
             results.push(result);
         }
         Ok(results)
     }
 
-    fn relay(&self, from: PeerId, swarm: &SwarmId, addressed: &Addressed) -> Result<Relayed, RelayError> {
+    /// Checks a signal that its sender publishes to the inbox of `to`. The gateway publishes what is returned, and then
+    /// tells the sender: so here too, acknowledged means published.
+    pub async fn publish(&self, caller: &Caller, to: PeerId, data: &[u8]) -> Result<Publication, PublishError> {
+        let publication = self.try_publish(caller, to, data).await;
+        self.metrics.published(publication.as_ref().err());
+        publication
+    }
+
+    async fn try_publish(&self, caller: &Caller, to: PeerId, data: &[u8]) -> Result<Publication, PublishError> {
+        let (swarm, addressed) = Addressed::parse_published(data, to).map_err(RelayError::from)?;
+        self.admit(caller, &swarm)?;
+        let _ = self.store.touch(&swarm, caller.peer, self.clock.now()).await;
+        let signal = self.check(caller.peer, &swarm, &addressed)?;
+        let kind = addressed.signal.kind();
+        debug!(
+            target: EVENTS, peer = %caller.peer, %to, kind = kind.as_str(),
+            "{} of {} handed to the gateway for {}", kind.as_str(), caller.peer.short(), to.short()
+        );
+        let mut data = String::with_capacity(signal.len() + 16);
+        push_delivery(&mut data, [signal.as_str()]);
+        Ok(Publication { data, history: kind != Kind::Candidates })
+    }
+
+    /// A signal as its receiver gets it, if it may.
+    fn check(&self, from: PeerId, swarm: &SwarmId, addressed: &Addressed) -> Result<String, RelayError> {
         let Addressed { to, ticket, signal } = addressed;
-        let kind = signal.kind();
-        let permit = Permit::verify(&self.tickets, ticket, self.clock.now(), swarm, (from, *to), kind)?;
+        let permit = Permit::verify(&self.tickets, ticket, self.clock.now(), swarm, (from, *to), signal.kind())?;
         if self.store.is_gone(swarm, *to) {
             return Err(RelayError::Gone);
         }
         let back = permit.reverse().issue(&self.tickets, swarm, *to, from);
-        let json = Delivered::new(from, swarm, back, signal).to_json();
-        Ok(Relayed { kind, to: *to, receipt: self.outbox.send(*to, kind, json)? })
+        Ok(Delivered::new(from, swarm, back, signal).to_json())
+    }
+
+    fn relay(&self, from: PeerId, swarm: &SwarmId, addressed: &Addressed) -> Result<Relayed, RelayError> {
+        let (to, kind) = (addressed.to, addressed.signal.kind());
+        let json = self.check(from, swarm, addressed)?;
+        Ok(Relayed { kind, to, receipt: self.outbox.send(to, kind, json)? })
     }
 
     async fn settle(&self, from: PeerId, relayed: Relayed, accepted: Instant) -> Result<(), RelayError> {

@@ -206,7 +206,7 @@ async fn candidates_are_accepted_at_once_and_travel_together(transport: Transpor
 async fn without_a_gateway_nothing_is_acknowledged(transport: Transport) {
     let world = World::start_with(transport, |config| {
         // Nobody listens there; calls come in through the real gateway all the same.
-        config.gateway.api_url = "http://127.0.0.1:9/api".into();
+        config.gateway.api_url = vec!["http://127.0.0.1:9/api".into()];
     })
     .await;
     let (ann, bob, ticket) = world.pair().await;

@@ -57,7 +57,7 @@ pub fn centrifugo() -> PathBuf {
 /// A configuration for a backend beside a gateway with its API on this port.
 pub fn configuration(api: u16, api_key: &str, secret: &str) -> Config {
     let config = json!({
-        "proxy": { "listen": loopback(0), "secret": secret },
+        "proxy": { "listen": loopback(0), "secret": secret, "drain": "0s" },
         "admin": { "listen": loopback(0) },
         "gateway": { "api_url": format!("http://127.0.0.1:{api}/api"), "api_key": api_key },
         "token": { "keys": [{ "id": "test", "alg": "HS256", "secret": "a secret for tokens of the tests" }] },

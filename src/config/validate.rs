@@ -1,0 +1,84 @@
+//! What serde cannot know of a configuration.
+
+use std::time::Duration;
+
+use anyhow::bail;
+use axum::http::{HeaderName, HeaderValue, Uri};
+
+use super::Config;
+
+impl Config {
+    /// Everything that serde cannot know. Each line names the field and the fix.
+    pub(super) fn validate(&self) -> anyhow::Result<()> {
+        let mut wrong = Vec::new();
+        let make = "what `openssl rand -hex 32` prints";
+        for (field, variable, secret) in [
+            ("proxy.secret", "STARLING_PROXY__SECRET", &self.proxy.secret),
+            ("gateway.api_key", "STARLING_GATEWAY__API_KEY", &self.gateway.api_key),
+        ] {
+            if secret.0.is_empty() {
+                wrong.push(format!("{field} is missing: set it, or {variable}, to {make}"));
+            } else if secret.0.len() < 16 || HeaderValue::from_str(&secret.0).is_err() {
+                wrong.push(format!("{field} is not 16 characters or more that a header can hold: take {make}"));
+            }
+        }
+        let token_keys = self.token.keys.iter().map(|key| (format!("token.keys ({})", key.id), &key.secret));
+        let ticket_keys = self.ticket.keys.iter().map(|key| (format!("ticket.keys ({})", key.id), &key.secret));
+        for (field, secret) in token_keys.chain(ticket_keys) {
+            if secret.0.len() < 32 {
+                let what = if secret.0.is_empty() { "missing" } else { "shorter than 32 characters" };
+                wrong.push(format!("{field}: the secret is {what}, take {make}"));
+            }
+        }
+        let mut demand = |good: bool, problem: &str| {
+            if !good {
+                wrong.push(problem.to_owned());
+            }
+        };
+        let distinct = |ids: Vec<String>| ids.iter().collect::<std::collections::HashSet<_>>().len() == ids.len();
+        let is_http =
+            |url: &String| url.parse::<Uri>().is_ok_and(|url| url.scheme_str() == Some("http") && url.host().is_some());
+        demand(
+            self.gateway.api_url.iter().all(is_http),
+            "gateway.api_url is not an http:// URL, such as http://127.0.0.1:8001/api, or several with commas between",
+        );
+        demand(
+            self.proxy.client_ip_header.parse::<HeaderName>().is_ok(),
+            "proxy.client_ip_header is not the name of a header, such as X-Real-Ip",
+        );
+        demand(
+            !self.token.keys.is_empty(),
+            "token.keys is empty: no client could connect. Add { id = \"1\", alg = \"HS256\", secret = \"...\" }",
+        );
+        demand(
+            distinct(self.token.keys.iter().map(|key| key.id.clone()).collect()),
+            "token.keys: two have the same id",
+        );
+        demand(!self.token.audience.is_empty(), "token.audience is empty: tokens for any service would do");
+        demand(!self.ticket.keys.is_empty(), "ticket.keys is empty: add { id = 1, secret = \"...\" }");
+        demand(
+            distinct(self.ticket.keys.iter().map(|key| key.id.to_string()).collect()),
+            "ticket.keys: two have the same id",
+        );
+        demand(
+            (Duration::from_secs(10)..=Duration::from_hours(6)).contains(&self.ticket.ttl),
+            "ticket.ttl is not from 10s to 6h",
+        );
+        demand(self.proxy.drain <= Duration::from_secs(2), "proxy.drain is longer than 2s");
+        demand(self.batch.window <= Duration::from_secs(1), "batch.window is longer than 1s");
+        demand((1..=64).contains(&self.batch.lanes), "batch.lanes is not from 1 to 64");
+        demand((16..=1_000_000).contains(&self.batch.capacity), "batch.capacity is not from 16 to 1000000");
+        demand(
+            self.ice.servers.iter().all(|server| {
+                let schemes = ["stun:", "stuns:", "turn:", "turns:"];
+                !server.urls.is_empty()
+                    && server.urls.iter().all(|url| schemes.iter().any(|scheme| url.starts_with(scheme)))
+            }),
+            "ice.servers: every server needs urls that begin with stun:, stuns:, turn: or turns:",
+        );
+        if !wrong.is_empty() {
+            bail!("the configuration is not complete or not right:\n  {}", wrong.join("\n  "));
+        }
+        Ok(())
+    }
+}
