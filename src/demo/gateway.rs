@@ -200,7 +200,7 @@ fn configuration(file: &str, transport: Transport) -> anyhow::Result<String> {
     if let Some(top) = config.as_object_mut() {
         top.remove("proxy_grpc_credentials_key");
     }
-    for proxy in ["/client/proxy/connect", "/client/proxy/refresh", "/rpc/proxy"] {
+    for proxy in ["/client/proxy/connect", "/client/proxy/refresh", "/rpc/proxy", "/channel/proxy/publish"] {
         if let Some(proxy) = config.pointer_mut(proxy).and_then(Value::as_object_mut) {
             proxy.remove("grpc");
             let header = json!({ "key": "X-Starling-Secret", "value": "${CENTRIFUGO_VAR_STARLING_SECRET}" });
@@ -216,13 +216,13 @@ fn environment(setup: &GatewaySetup, is_v5: bool) -> Vec<(String, String)> {
         Transport::Http => format!("http://{}/{event}", setup.backend),
     };
     let proxies = if is_v5 {
-        ["PROXY_CONNECT", "PROXY_REFRESH", "PROXY_RPC"]
+        ["PROXY_CONNECT", "PROXY_REFRESH", "PROXY_RPC", "PROXY_PUBLISH"]
     } else {
-        ["CLIENT_PROXY_CONNECT", "CLIENT_PROXY_REFRESH", "RPC_PROXY"]
+        ["CLIENT_PROXY_CONNECT", "CLIENT_PROXY_REFRESH", "RPC_PROXY", "CHANNEL_PROXY_PUBLISH"]
     };
     let mut variables: Vec<(String, String)> = proxies
         .into_iter()
-        .zip(["connect", "refresh", "rpc"])
+        .zip(["connect", "refresh", "rpc", "publish"])
         .map(|(proxy, event)| (format!("{proxy}_ENDPOINT"), endpoint(event)))
         .collect();
     let mut set = |name: &str, value: &str| variables.push((name.to_owned(), value.to_owned()));

@@ -27,22 +27,29 @@ const SAME: &[(&str, &str)] = &[
     ("/proxy_refresh_timeout", "/client/proxy/refresh/timeout"),
     ("/proxy_rpc_endpoint", "/rpc/proxy/endpoint"),
     ("/proxy_rpc_timeout", "/rpc/proxy/timeout"),
+    ("/proxy_publish_endpoint", "/channel/proxy/publish/endpoint"),
+    ("/proxy_publish_timeout", "/channel/proxy/publish/timeout"),
     ("/proxy_include_connection_meta", "/client/proxy/refresh/include_connection_meta"),
     ("/proxy_include_connection_meta", "/rpc/proxy/include_connection_meta"),
+    ("/proxy_include_connection_meta", "/channel/proxy/publish/include_connection_meta"),
     ("/proxy_http_headers", "/client/proxy/connect/http_headers"),
     ("/proxy_http_headers", "/client/proxy/refresh/http_headers"),
     ("/proxy_http_headers", "/rpc/proxy/http_headers"),
+    ("/proxy_http_headers", "/channel/proxy/publish/http_headers"),
     ("/proxy_grpc_credentials_key", "/client/proxy/connect/grpc/static_metadata/0/key"),
     ("/proxy_grpc_credentials_key", "/client/proxy/refresh/grpc/static_metadata/0/key"),
     ("/proxy_grpc_credentials_key", "/rpc/proxy/grpc/static_metadata/0/key"),
+    ("/proxy_grpc_credentials_key", "/channel/proxy/publish/grpc/static_metadata/0/key"),
     ("/namespaces/0/name", "/channel/namespaces/0/name"),
+    ("/namespaces/0/proxy_publish", "/channel/namespaces/0/publish_proxy_enabled"),
     ("/namespaces/0/history_size", "/channel/namespaces/0/history_size"),
     ("/namespaces/0/history_ttl", "/channel/namespaces/0/history_ttl"),
     ("/namespaces/0/history_meta_ttl", "/channel/namespaces/0/history_meta_ttl"),
     ("/namespaces/0/force_recovery", "/channel/namespaces/0/force_recovery"),
 ];
 
-/// In v5.4 an endpoint enables its proxy; v6 has a switch beside it.
+/// In v5.4 an endpoint enables its proxy; v6 has a switch beside it. (The publish proxy has its switch in the namespace, in
+/// both.)
 const SWITCHES: &[(&str, &str)] = &[
     ("/proxy_connect_endpoint", "/client/proxy/connect/enabled"),
     ("/proxy_refresh_endpoint", "/client/proxy/refresh/enabled"),
@@ -54,12 +61,16 @@ const SECRETS: &[&str] = &[
     "/client/proxy/connect/grpc/static_metadata/0/value",
     "/client/proxy/refresh/grpc/static_metadata/0/value",
     "/rpc/proxy/grpc/static_metadata/0/value",
+    "/channel/proxy/publish/grpc/static_metadata/0/value",
 ];
 
 /// Parts of names that must not appear as a setting of either file, not even switched off: defaults are right.
 const UNWANTED: &[&str] = &[
-    // Clients receive and call us, nothing else.
+    // Clients receive, and ask us. Nothing else, also where a proxy of ours is switched off.
     "allow_",
+    "subscribe",
+    "sub_refresh",
+    "stream",
     // Nobody reads them.
     "presence",
     "join_leave",
@@ -76,9 +87,20 @@ const UNWANTED: &[&str] = &[
     "credentials_value",
     // Not so many a second, but a bucket refilled by one a second: see centrifugo/README.md.
     "rate_limit",
-    // Not yet.
-    "proxy_publish",
-    "publish_proxy",
+];
+
+/// All that either file may say about clients that publish: whom to ask, and that inboxes ask. Never that they may.
+const PUBLISHING: &[&str] = &[
+    "/proxy_publish_endpoint",
+    "/proxy_publish_timeout",
+    "/namespaces/0/proxy_publish",
+    "/channel/proxy/publish/endpoint",
+    "/channel/proxy/publish/timeout",
+    "/channel/proxy/publish/include_connection_meta",
+    "/channel/proxy/publish/http_headers",
+    "/channel/proxy/publish/grpc/static_metadata/0/key",
+    "/channel/proxy/publish/grpc/static_metadata/0/value",
+    "/channel/namespaces/0/publish_proxy_enabled",
 ];
 
 fn parse(file: &str) -> Value {
@@ -144,6 +166,7 @@ fn the_gateway_has_every_setting_that_starling_relies_on() {
         ("/proxy_connect_timeout", json!("2s")),
         ("/proxy_refresh_timeout", json!("2s")),
         ("/proxy_rpc_timeout", json!("2s")),
+        ("/proxy_publish_timeout", json!("2s")),
         ("/proxy_include_connection_meta", json!(true)),
         ("/proxy_http_headers", json!(["X-Real-Ip"])),
         ("/proxy_grpc_credentials_key", json!("x-starling-secret")),
@@ -153,6 +176,7 @@ fn the_gateway_has_every_setting_that_starling_relies_on() {
             "/namespaces",
             json!([{
                 "name": "inbox",
+                "proxy_publish": true,
                 "history_size": 16,
                 "history_ttl": "60s",
                 "history_meta_ttl": "5m",
@@ -178,6 +202,8 @@ fn the_gateway_has_no_setting_that_would_open_it() {
             for unwanted in UNWANTED {
                 assert!(!setting.to_lowercase().contains(unwanted), "{file} sets {setting}");
             }
+            let publishing = setting.to_lowercase().contains("publish");
+            assert!(!publishing || PUBLISHING.contains(&setting.as_str()), "{file} sets {setting}");
         }
     }
 }

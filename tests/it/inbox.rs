@@ -10,6 +10,7 @@ use crate::{
 
 over_both_transports! {
     no_client_can_touch_an_inbox,
+    the_backend_is_asked_about_what_is_published_to_an_inbox_and_nothing_else_is_taken,
     what_was_missed_is_delivered_after_a_reconnect,
     names_outlive_the_gateway,
 }
@@ -20,7 +21,6 @@ async fn no_client_can_touch_an_inbox(transport: Transport) {
     for channel in [format!("inbox:{}", bob.peer), format!("inbox:{}", ann.peer), "inbox:".into(), "other".into()] {
         for (command, body) in [
             ("subscribe", json!({ "channel": channel })),
-            ("publish", json!({ "channel": channel, "data": {} })),
             ("history", json!({ "channel": channel, "limit": 10 })),
             ("presence", json!({ "channel": channel })),
             ("presence_stats", json!({ "channel": channel })),
@@ -28,6 +28,23 @@ async fn no_client_can_touch_an_inbox(transport: Transport) {
             let refused = ann.command(command, body).await.expect_err(&format!("{command} {channel}"));
             assert!([102, 103, 105, 107, 108].contains(&refused.code), "{command} {channel}: {refused:?}");
         }
+    }
+    assert_eq!(bob.deliveries_so_far().await, 0);
+}
+
+async fn the_backend_is_asked_about_what_is_published_to_an_inbox_and_nothing_else_is_taken(transport: Transport) {
+    let world = World::start(transport).await;
+    let (ann, bob) = (world.joined().await, world.joined().await);
+    let publish = async |channel: &str| {
+        let refused = ann.command("publish", json!({ "channel": channel, "data": {} })).await;
+        refused.expect_err(channel).code
+    };
+    for channel in [format!("inbox:{}", bob.peer), format!("inbox:{}", ann.peer), "inbox:".into(), "inbox:x".into()] {
+        let code = publish(&channel).await;
+        assert!(code >= 400, "{channel}: {code} is the gateway's own");
+    }
+    for (channel, code) in [("other", 103), ("other:x", 102), (&*bob.peer, 103), ("inbox", 103), ("Inbox:x", 102)] {
+        assert_eq!(publish(channel).await, code, "{channel}");
     }
     assert_eq!(bob.deliveries_so_far().await, 0);
 }
