@@ -120,6 +120,16 @@ impl Client {
 }
 
 impl Connected {
+    /// How the subscription to the own inbox began.
+    pub fn inbox(&self) -> &Value {
+        &self.reply["subs"][format!("inbox:{}", self.peer)]
+    }
+
+    /// The publications that were recovered.
+    pub fn missed(&self) -> &[Value] {
+        self.inbox()["publications"].as_array().map_or(&[], Vec::as_slice)
+    }
+
     /// Any command of the Centrifuge protocol.
     pub async fn command(&self, kind: &str, body: Value) -> Result<Value, Refused> {
         self.try_command(kind, body).await.expect("the connection stays")

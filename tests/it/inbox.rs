@@ -1,9 +1,9 @@
 //! Inboxes on the real gateway: who can reach them, and what survives a dropped connection.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
-    client::Client,
+    client::{Client, Connected},
     over_both_transports,
     world::{Transport, World},
 };
@@ -57,16 +57,21 @@ async fn what_was_missed_is_delivered_after_a_reconnect(transport: Transport) {
     let bye = json!({ "to": peer, "ticket": ticket, "session": "one", "seq": 0, "bye": { "reason": "x" } });
     assert_eq!(ann.signal("s", json!([bye])).await, ["ok"]);
 
+    let bob = come_back(&world, &reply).await;
+    assert_eq!((&bob.peer, &bob.inbox()["recovered"]), (&peer, &json!(true)));
+    assert_eq!(bob.missed()[0]["data"]["signals"][0]["from"], ann.peer);
+}
+
+/// Connects as the peer that was once connected with this reply, and asks for what it missed.
+pub async fn come_back(world: &World, reply: &Value) -> Connected {
+    let peer = reply["data"]["peer"].as_str().unwrap();
     let channel = format!("inbox:{peer}");
     let position = &reply["subs"][&channel];
     let recover =
         json!({ "recover": true, "epoch": position["epoch"], "offset": position["offset"].as_u64().unwrap_or(0) });
     let data = json!({ "v": 1, "token": world.token(&["s", "movie/*"]), "resume": reply["data"]["resume"] });
     let command = json!({ "data": data, "subs": { (channel.clone()): recover } });
-    let bob = Client::connect_with(&world.url(), None, command).await.unwrap();
-    let sub = &bob.reply["subs"][&channel];
-    assert_eq!((&bob.peer, &sub["recovered"]), (&peer, &json!(true)));
-    assert_eq!(sub["publications"][0]["data"]["signals"][0]["from"], ann.peer);
+    Client::connect_with(&world.url(), None, command).await.unwrap()
 }
 
 async fn names_outlive_the_gateway(transport: Transport) {

@@ -7,6 +7,7 @@ mod connect;
 mod gateway_config;
 mod inbox;
 mod lists;
+mod publish;
 mod raw;
 mod served;
 mod signal;

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use serde_json::{Value, json};
 use starling::{app::App, clock::Clock, proxy::pb};
+use tokio::io::AsyncReadExt;
 use tonic::{
     Code, Request, Status,
     client::Grpc,
@@ -18,7 +19,7 @@ const SECRET: &str = "the secret of the raw tests";
 
 /// A backend without a gateway.
 async fn backend() -> App {
-    App::start(&configuration(9, "a key that opens nothing", SECRET), Clock::System).await.unwrap()
+    App::start(&configuration(loopback(0), 9, "a key that opens nothing", SECRET), Clock::System).await.unwrap()
 }
 
 async fn post(proxy: SocketAddr, path: &str, secret: Option<&str>, body: impl Into<reqwest::Body>) -> (u16, Value) {
@@ -168,11 +169,11 @@ async fn refresh_is_answered_with_expired_or_a_future_end_and_nothing_else() {
 #[tokio::test]
 async fn events_that_we_do_not_handle_get_a_clean_error() {
     let app = backend().await;
-    for path in ["/publish", "/subscribe", "/sub_refresh", "/"] {
+    for path in ["/subscribe", "/sub_refresh", "/"] {
         let (status, answer) = post(app.proxy_address(), path, Some(SECRET), "{}").await;
         assert_eq!((status, &answer["error"]["code"]), (200, &json!(404)), "{path}");
     }
-    for method in ["Publish", "Subscribe", "SubRefresh"] {
+    for method in ["Subscribe", "SubRefresh"] {
         let answer: pb::OtherResponse = grpc(&app, method, Some(SECRET), pb::OtherRequest::default()).await.unwrap();
         assert_eq!(answer.error.unwrap().code, 404, "{method}");
     }
@@ -181,37 +182,62 @@ async fn events_that_we_do_not_handle_get_a_clean_error() {
     assert_eq!(refused.unwrap_err().code(), Code::Unimplemented);
 }
 
+/// An RPC over HTTP, as Centrifugo makes it.
+async fn call(proxy: SocketAddr, user: &str, method: &str, data: Value) -> Value {
+    let session: Value = serde_json::from_str(&session()).unwrap();
+    let body = json!({ "client": "c", "user": user, "method": method, "data": data, "meta": session });
+    post(proxy, "/rpc", Some(SECRET), body.to_string()).await.1
+}
+
+/// Waits until readiness says that the backend is stopping.
+async fn stopping(admin: SocketAddr) {
+    while reqwest::get(format!("http://{admin}/health/ready")).await.unwrap().status().as_u16() != 503 {}
+}
+
 #[tokio::test]
 async fn a_call_in_hand_is_answered_before_the_backend_stops() {
     // An API that takes calls and never answers.
     let api = tokio::net::TcpListener::bind(loopback(0)).await.unwrap();
-    let config = configuration(api.local_addr().unwrap().port(), "a key that opens nothing", SECRET);
+    let config = configuration(loopback(0), api.local_addr().unwrap().port(), "a key that opens nothing", SECRET);
     let app = App::start(&config, Clock::System).await.unwrap();
     let (proxy, admin) = (app.proxy_address(), app.admin_address());
     let (ann, bob) = ("AAAAAAAAAAAAAAAAAAAAAA", "BBBBBBBBBBBBBBBBBBBBBA");
-    let call = async |user: &str, method: &str, data: Value| {
-        let session: Value = serde_json::from_str(&session()).unwrap();
-        let body = json!({ "client": "c", "user": user, "method": method, "data": data, "meta": session });
-        post(proxy, "/rpc", Some(SECRET), body.to_string()).await.1
-    };
-    call(bob, "join", json!({ "swarm": "s" })).await;
-    let list = call(ann, "join", json!({ "swarm": "s" })).await;
+    call(proxy, bob, "join", json!({ "swarm": "s" })).await;
+    let list = call(proxy, ann, "join", json!({ "swarm": "s" })).await;
     let ticket = &list["result"]["data"]["peers"][0]["ticket"];
     let bye = json!({ "to": bob, "ticket": ticket, "session": "one", "seq": 0, "bye": { "reason": "x" } });
-    let in_hand = call(ann, "signal", json!({ "swarm": "s", "signals": [bye] }));
+    let in_hand = call(proxy, ann, "signal", json!({ "swarm": "s", "signals": [bye] }));
     let stop = async {
         // The gateway has the call, so the backend has it too.
-        let _held = api.accept().await.unwrap();
-        let stopping = tokio::spawn(app.stop());
+        let mut held = Vec::new();
         loop {
-            let ready = reqwest::get(format!("http://{admin}/health/ready")).await.unwrap();
-            if ready.status().as_u16() == 503 {
+            let (mut connection, _) = api.accept().await.unwrap();
+            let mut request = vec![0; 4096];
+            let read = connection.read(&mut request).await.unwrap();
+            held.push(connection);
+            if String::from_utf8_lossy(&request[..read]).contains(bob) {
                 break;
             }
         }
-        stopping.await.unwrap()
+        let stopped = tokio::spawn(app.stop());
+        stopping(admin).await;
+        stopped.await.unwrap()
     };
     let (answer, stopped) = tokio::join!(in_hand, stop);
     assert_eq!(answer["result"]["data"]["results"][0]["error"]["code"], 503, "{answer}");
     stopped.unwrap();
+}
+
+#[tokio::test]
+async fn a_stopping_backend_takes_calls_until_balancers_know() {
+    let mut config = configuration(loopback(0), 9, "a key that opens nothing", SECRET);
+    config.proxy.drain = Duration::from_secs(2);
+    let app = App::start(&config, Clock::System).await.unwrap();
+    let (proxy, admin) = (app.proxy_address(), app.admin_address());
+    let stopped = tokio::spawn(app.stop());
+    stopping(admin).await;
+    let list = call(proxy, "AAAAAAAAAAAAAAAAAAAAAA", "join", json!({ "swarm": "s" })).await;
+    assert_eq!(list["result"]["data"]["swarm_size"], 1, "{list}");
+    stopped.await.unwrap().unwrap();
+    assert!(tokio::net::TcpStream::connect(proxy).await.is_err(), "nobody listens any more");
 }

@@ -41,8 +41,6 @@ pub async fn serve(arguments: &[&str], more: &[(&'static str, &str)]) -> Served 
         ("STARLING_TICKET__KEYS", json!([{ "id": 1, "secret": SECRET }]).to_string()),
     ];
     settings.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
-    let mut command = starling(&["serve"]);
-    let child = command.args(arguments).envs(settings.clone()).stderr(Stdio::piped()).spawn().unwrap();
     let gateway = GatewayProcess::start(&GatewaySetup {
         binary: centrifugo(),
         clients,
@@ -55,5 +53,7 @@ pub async fn serve(arguments: &[&str], more: &[(&'static str, &str)]) -> Served 
     })
     .await
     .unwrap();
+    let mut command = starling(&["serve"]);
+    let child = command.args(arguments).envs(settings.clone()).stderr(Stdio::piped()).spawn().unwrap();
     Served { child, gateway, url: format!("ws://127.0.0.1:{clients}/connection/websocket"), settings }
 }

@@ -54,10 +54,10 @@ pub fn centrifugo() -> PathBuf {
     FOUND.get_or_init(|| find(named).expect("run scripts/centrifugo, or `make test`, which does")).clone()
 }
 
-/// A configuration for a backend beside a gateway with its API on this port.
-pub fn configuration(api: u16, api_key: &str, secret: &str) -> Config {
+/// A configuration for a backend on this address, beside a gateway with its API on this port.
+pub fn configuration(backend: SocketAddr, api: u16, api_key: &str, secret: &str) -> Config {
     let config = json!({
-        "proxy": { "listen": loopback(0), "secret": secret, "drain": "0s" },
+        "proxy": { "listen": backend, "secret": secret, "drain": "0s" },
         "admin": { "listen": loopback(0) },
         "gateway": { "api_url": format!("http://127.0.0.1:{api}/api"), "api_key": api_key },
         "token": { "keys": [{ "id": "test", "alg": "HS256", "secret": "a secret for tokens of the tests" }] },
@@ -75,18 +75,21 @@ impl World {
     pub async fn start_with(transport: Transport, change: impl Fn(&mut Config)) -> Self {
         // A port can be lost between finding it and using it.
         for _ in 0..5 {
-            let (clients, api) = (free_port(), free_port());
+            let (clients, api, backend) = (free_port(), free_port(), loopback(free_port()));
             let (api_key, secret) = (made_up(), made_up());
-            let mut config = configuration(api, &api_key, &secret);
+            let mut config = configuration(backend, api, &api_key, &secret);
             change(&mut config);
             let clock = Clock::manual(Clock::System.now());
-            let app = App::start(&config, clock.clone()).await.unwrap();
-            let backend = app.proxy_address();
             let origins = "http://localhost".to_owned();
             let setup =
                 GatewaySetup { binary: centrifugo(), clients, api, backend, transport, api_key, secret, origins };
-            match GatewayProcess::start(&setup).await {
-                Ok(gateway) => return Self { app, config, clock, gateway: Some(gateway), setup },
+            // The gateway first: a backend that finds none looks again only after a while.
+            let started = async {
+                let gateway = GatewayProcess::start(&setup).await?;
+                anyhow::Ok((gateway, App::start(&config, clock.clone()).await?))
+            };
+            match started.await {
+                Ok((gateway, app)) => return Self { app, config, clock, gateway: Some(gateway), setup },
                 Err(error) => eprintln!("{error:#}"),
             }
         }
@@ -100,6 +103,7 @@ impl World {
 
     pub async fn start_gateway(&mut self) {
         self.gateway = Some(GatewayProcess::start(&self.setup).await.unwrap());
+        self.gateway_is_back().await;
     }
 
     pub fn url(&self) -> String {
@@ -146,12 +150,35 @@ impl World {
 
     /// Waits until `/metrics` has this line.
     pub async fn metric(&self, line: &str) {
-        let there = async {
-            while !self.admin("/metrics").await.1.as_str().unwrap().lines().any(|other| other == line) {
+        let lines = |metrics: &Value| metrics.as_str().unwrap().lines().any(|other| other == line).then_some(());
+        self.until("/metrics", line, lines).await;
+    }
+
+    /// Waits until readiness misses the gateway, and returns what it says.
+    pub async fn missing_gateway(&self) -> String {
+        let missing = |ready: &Value| {
+            let degraded = ready["status"] == "degraded";
+            degraded.then(|| ready["missing"]["gateway"].as_str().unwrap().to_owned())
+        };
+        self.until("/health/ready", "the gateway is missing", missing).await
+    }
+
+    /// Waits until readiness misses nothing.
+    pub async fn gateway_is_back(&self) {
+        let ready = |ready: &Value| (ready == &json!({ "status": "ready" })).then_some(());
+        self.until("/health/ready", "nothing is missing", ready).await;
+    }
+
+    async fn until<T>(&self, path: &str, what: &str, found: impl Fn(&Value) -> Option<T>) -> T {
+        let asking = async {
+            loop {
+                if let Some(found) = found(&self.admin(path).await.1) {
+                    return found;
+                }
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(10), there).await.expect(line);
+        tokio::time::timeout(Duration::from_secs(10), asking).await.expect(what)
     }
 
     pub async fn admin(&self, path: &str) -> (u16, Value) {
