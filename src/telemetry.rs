@@ -80,9 +80,11 @@ pub async fn upkeep(metrics: PrometheusHandle, stop: CancellationToken) {
 pub fn recorder() -> PrometheusRecorder {
     // From a tenth of a millisecond, which a lane takes, to the gateway's time-out.
     let seconds = [0.000_1, 0.000_3, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0];
+    let bytes = [1e2, 3e2, 1e3, 3e3, 1e4, 3e4, 1e5, 3e5, 1e6, 3e6];
     let counts = [0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
     PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &seconds)
+        .and_then(|builder| builder.set_buckets_for_metric(Matcher::Suffix("_bytes".into()), &bytes))
         .and_then(|builder| builder.set_buckets(&counts))
         .expect("there are buckets")
         .build_recorder()

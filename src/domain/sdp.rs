@@ -33,7 +33,7 @@ pub fn check_description(sdp: &str) -> Result<(), SdpError> {
     }
     let mut sections = 0;
     for (line, number) in lines {
-        let well_formed = matches!(line.as_bytes(), [b'a'..=b'z', b'=', ..]) && !line.contains(char::is_control);
+        let well_formed = matches!(line.as_bytes(), [b'a'..=b'z', b'=', ..]) && !has_control(line);
         if !well_formed {
             return Err(SdpError::Line(number));
         }
@@ -49,10 +49,18 @@ pub fn check_description(sdp: &str) -> Result<(), SdpError> {
 
 /// Whether `candidate` has the form of one.
 pub fn check_candidate(candidate: &str) -> Result<(), SdpError> {
-    let well_formed = candidate.starts_with("candidate:")
-        && candidate.len() <= MAX_CANDIDATE
-        && !candidate.contains(char::is_control);
+    let well_formed =
+        candidate.starts_with("candidate:") && candidate.len() <= MAX_CANDIDATE && !has_control(candidate);
     if well_formed { Ok(()) } else { Err(SdpError::Candidate) }
+}
+
+/// Whether `text` has a control character. Looks at bytes, many at a time, as long as they are ASCII.
+fn has_control(text: &str) -> bool {
+    if text.is_ascii() {
+        text.bytes().fold(false, |found, byte| found | byte.is_ascii_control())
+    } else {
+        text.contains(char::is_control)
+    }
 }
 
 #[cfg(test)]
@@ -73,6 +81,9 @@ pub(super) mod tests {
         assert_eq!(check_description("v=0\r\nhello\r\n"), Err(SdpError::Line(2)));
         assert_eq!(check_description("v=0\r\n\r\n"), Err(SdpError::Line(2)));
         assert_eq!(check_description("v=0\r\na=\u{7}\r\n"), Err(SdpError::Line(2)));
+        assert_eq!(check_description("v=0\r\na=\u{7f}\r\n"), Err(SdpError::Line(2)));
+        assert_eq!(check_description("v=0\r\ns=\u{85}ü\r\n"), Err(SdpError::Line(2)));
+        assert_eq!(check_description(&DESCRIPTION.replace("s=-", "s=ü")), Ok(()));
         assert_eq!(check_description("v=0\nm=application 9\r\r\n"), Err(SdpError::Line(2)));
         assert_eq!(check_description(&DESCRIPTION.replace("application", "video")), Err(SdpError::Section));
         assert_eq!(check_description(&format!("{DESCRIPTION}m=application 9 x y\r\n")), Err(SdpError::Sections));
