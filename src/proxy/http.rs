@@ -1,6 +1,6 @@
 //! Proxy calls over HTTP/JSON. The status is 200 whatever the client is told: anything else says that we are broken.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use axum::{
     Router,
@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 
 use super::{MAX_CALL, Proxy, ProxyError, caller};
-use crate::signaling::{Publication, Refreshed};
+use crate::signaling::{Caller, Publication, Refreshed};
 
 /// The events, each at the path that its name says.
 pub fn routes(proxy: Arc<Proxy>) -> Router {
@@ -41,24 +41,15 @@ struct RefreshCall<'a> {
     meta: Option<&'a RawValue>,
 }
 
+/// What a client that is connected wants: `method` of an RPC, `channel` of a publish.
 #[derive(Deserialize)]
-struct RpcCall<'a> {
+struct ClientCall<'a> {
     client: String,
     user: &'a str,
-    #[serde(borrow)]
-    method: std::borrow::Cow<'a, str>,
     #[serde(borrow, default)]
-    data: Option<&'a RawValue>,
+    method: Cow<'a, str>,
     #[serde(borrow, default)]
-    meta: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct PublishCall<'a> {
-    client: String,
-    user: &'a str,
-    #[serde(borrow)]
-    channel: std::borrow::Cow<'a, str>,
+    channel: Cow<'a, str>,
     #[serde(borrow, default)]
     data: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -95,13 +86,9 @@ async fn refresh(State(proxy): State<Arc<Proxy>>, body: Bytes) -> Response {
 }
 
 async fn rpc(State(proxy): State<Arc<Proxy>>, body: Bytes) -> Response {
-    let call: RpcCall = match serde_json::from_slice(&body) {
+    let (caller, call) = match client_call(&proxy, &body) {
         Ok(call) => call,
-        Err(error) => return bad_envelope(&proxy, &error),
-    };
-    let caller = match caller(call.user, call.client, bytes(call.meta)) {
-        Ok(caller) => caller,
-        Err(error) => return bad_envelope(&proxy, &error),
+        Err(answer) => return answer,
     };
     match proxy.rpc(&caller, &call.method, bytes(call.data)).await {
         Ok(data) => json(format!(r#"{{"result":{{"data":{data}}}}}"#)),
@@ -110,13 +97,9 @@ async fn rpc(State(proxy): State<Arc<Proxy>>, body: Bytes) -> Response {
 }
 
 async fn publish(State(proxy): State<Arc<Proxy>>, body: Bytes) -> Response {
-    let call: PublishCall = match serde_json::from_slice(&body) {
+    let (caller, call) = match client_call(&proxy, &body) {
         Ok(call) => call,
-        Err(error) => return bad_envelope(&proxy, &error),
-    };
-    let caller = match caller(call.user, call.client, bytes(call.meta)) {
-        Ok(caller) => caller,
-        Err(error) => return bad_envelope(&proxy, &error),
+        Err(answer) => return answer,
     };
     match proxy.publish(&caller, &call.channel, bytes(call.data)).await {
         Ok(Publication { data, history }) => {
@@ -124,6 +107,14 @@ async fn publish(State(proxy): State<Arc<Proxy>>, body: Bytes) -> Response {
         }
         Err(error) => json(in_words(&error)),
     }
+}
+
+#[expect(clippy::result_large_err, reason = "an answer like any other")]
+fn client_call<'a>(proxy: &Proxy, body: &'a [u8]) -> Result<(Caller, ClientCall<'a>), Response> {
+    let mut call: ClientCall = serde_json::from_slice(body).map_err(|error| bad_envelope(proxy, &error))?;
+    let client = std::mem::take(&mut call.client);
+    let caller = caller(call.user, client, bytes(call.meta)).map_err(|error| bad_envelope(proxy, &error))?;
+    Ok((caller, call))
 }
 
 async fn unknown_event() -> Response {
