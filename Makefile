@@ -17,7 +17,7 @@ demo: page ## gateway, backend and a page on loopback: open it in two tabs
 	@$(GATEWAY); cargo build && exec target/debug/starling demo $(ARGS)
 
 test: check page ## everything: lints, unit tests, the service against a real Centrifugo, real tabs
-	@scripts/need cargo chromium
+	@scripts/need cargo chromium haproxy redis
 	@$(GATEWAY); \
 	cargo test --workspace && npm --prefix client --silent test && npm --prefix client --silent run test:browser
 
