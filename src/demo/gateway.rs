@@ -48,6 +48,8 @@ pub struct GatewaySetup {
     pub secret: String,
     /// Origins of pages, separated by spaces.
     pub origins: String,
+    /// The Redis through which several gateways are one; a gateway alone keeps everything in memory.
+    pub redis: Option<SocketAddr>,
 }
 
 /// How the gateway calls the backend.
@@ -246,6 +248,12 @@ fn environment(setup: &GatewaySetup, is_v5: bool) -> Vec<(String, String)> {
         set("HTTP_API_KEY", &setup.api_key);
         set("CLIENT_ALLOWED_ORIGINS", &setup.origins);
         set("VAR_STARLING_SECRET", &setup.secret);
+    }
+    if let Some(redis) = setup.redis {
+        let (engine, address) =
+            if is_v5 { ("ENGINE", "REDIS_ADDRESS") } else { ("ENGINE_TYPE", "ENGINE_REDIS_ADDRESS") };
+        set(engine, "redis");
+        set(address, &redis.to_string());
     }
     variables.into_iter().map(|(name, value)| (format!("CENTRIFUGO_{name}"), value)).collect()
 }

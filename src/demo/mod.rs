@@ -108,6 +108,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         api_key: made_up(),
         secret: made_up(),
         origins: format!("http://127.0.0.1:{0} http://localhost:{0}", ports.page),
+        redis: None,
     };
     let config = configuration(&ports, &setup)?;
     let app = App::start(&config, Clock::System).await?;

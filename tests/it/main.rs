@@ -5,6 +5,7 @@ mod client;
 mod command_line;
 mod connect;
 mod gateway_config;
+mod gateways;
 mod inbox;
 mod lists;
 mod publish;

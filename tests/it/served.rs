@@ -50,6 +50,7 @@ pub async fn serve(arguments: &[&str], more: &[(&'static str, &str)]) -> Served 
         api_key: SECRET.to_owned(),
         secret: SECRET.to_owned(),
         origins: "http://localhost".to_owned(),
+        redis: None,
     })
     .await
     .unwrap();

@@ -81,8 +81,17 @@ impl World {
             change(&mut config);
             let clock = Clock::manual(Clock::System.now());
             let origins = "http://localhost".to_owned();
-            let setup =
-                GatewaySetup { binary: centrifugo(), clients, api, backend, transport, api_key, secret, origins };
+            let setup = GatewaySetup {
+                binary: centrifugo(),
+                clients,
+                api,
+                backend,
+                transport,
+                api_key,
+                secret,
+                origins,
+                redis: None,
+            };
             // The gateway first: a backend that finds none looks again only after a while.
             let started = async {
                 let gateway = GatewayProcess::start(&setup).await?;
