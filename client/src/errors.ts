@@ -36,6 +36,14 @@ export class StarlingError extends Error {
 /** Centrifugo's code for its own trouble; the method was fine, so it is worth another try. */
 const CENTRIFUGO_INTERNAL = 100;
 
+/** An older server's answer to a publication, and Centrifugo's where nobody may publish: 102, 103 and 108. */
+const NO_WAY: readonly number[] = [404, 102, 103, 108];
+
+/** Whether a publication failed because this server takes none, whatever it says. */
+export function isNoWay({ code }: StarlingError): boolean {
+  return NO_WAY.includes(code);
+}
+
 /** What `centrifuge` rejects a call with. Its own codes are below 100: a timeout, a closed connection, and so on. */
 export function fromCall(reason: unknown): StarlingError {
   if (reason instanceof StarlingError) return reason;

@@ -22,6 +22,8 @@ export interface Calls {
   start(): void;
   /** Rejects with a `StarlingError`. */
   call(method: string, data: object): Promise<unknown>;
+  /** Publishes to a peer's inbox; resolves when it is published. Rejects with a `StarlingError`. */
+  publish(to: string, data: object): Promise<void>;
   stop(): void;
 }
 
@@ -59,18 +61,26 @@ export class Gateway implements Calls {
   }
 
   async call(method: string, data: object): Promise<unknown> {
-    if (this.#stopped) throw new StarlingError(Code.left, "the swarm was left");
-    try {
-      return (await this.#centrifuge.rpc(method, data)).data;
-    } catch (thrown) {
-      throw fromCall(thrown);
-    }
+    return (await this.#asked(() => this.#centrifuge.rpc(method, data))).data;
+  }
+
+  async publish(to: string, data: object): Promise<void> {
+    await this.#asked(() => this.#centrifuge.publish(inboxOf(to), data));
   }
 
   stop(): void {
     this.#stopped = true;
     this.#centrifuge.disconnect();
     this.#centrifuge.removeAllListeners();
+  }
+
+  async #asked<Reply>(ask: () => Promise<Reply>): Promise<Reply> {
+    if (this.#stopped) throw new StarlingError(Code.left, "the swarm was left");
+    try {
+      return await ask();
+    } catch (thrown) {
+      throw fromCall(thrown);
+    }
   }
 
   /** The resume token keeps our id; it lives in memory only, as whoever has it can take our place. */
@@ -96,7 +106,8 @@ export class Gateway implements Calls {
 
   #listen(): void {
     this.#centrifuge.on("connected", ({ data }) => this.#onConnected(data));
-    // These follow `connected` in the same turn: first this, then what was missed.
+    // These follow `connected` in the same turn: first this, then what was missed. Who sent a publication stands in its
+    // data; the `info` beside it, which the gateway adds when a peer published it, names nobody that we know.
     this.#centrifuge.on("subscribed", ({ channel, recovered }) => {
       if (channel === this.#inbox && !this.#isUp) this.#onInbox(recovered);
     });
@@ -118,7 +129,7 @@ export class Gateway implements Calls {
   }
 
   get #inbox(): string | undefined {
-    return this.#welcome && `inbox:${this.#welcome.peer}`;
+    return this.#welcome && inboxOf(this.#welcome.peer);
   }
 
   #onConnected(data: unknown): void {
@@ -141,4 +152,8 @@ export class Gateway implements Calls {
     this.stop();
     this.#listener.refused(error);
   }
+}
+
+function inboxOf(peer: string): string {
+  return `inbox:${peer}`;
 }

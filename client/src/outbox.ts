@@ -1,12 +1,17 @@
-// Signals on their way out: whatever is said in one turn goes in as few `signal` calls as the limits allow, nothing is
-// sent while the connection is away, and every signal hears what came of it.
-import { Code, type StarlingError } from "./errors.js";
+// Signals on their way out: whatever is said in one turn goes in as few `signal` calls as the limits allow, an answer
+// alone is published, nothing is sent while the connection is away, and every signal hears what came of it.
+import { Code, isNoWay, type StarlingError } from "./errors.js";
 import { LIMITS, type Outgoing, type SignalResult } from "./protocol.js";
 import { byteLength } from "./sdp.js";
 import { Timers } from "./timers.js";
 
-/** The `signal` call: as many results as signals, in order; rejects with a `StarlingError`. */
-export type SignalCall = (signals: readonly Outgoing[]) => Promise<readonly SignalResult[]>;
+/** The ways that signals can go. Both reject with a `StarlingError`. */
+export interface Ways {
+  /** The `signal` call: as many results as signals, in order. */
+  call(signals: readonly Outgoing[]): Promise<readonly SignalResult[]>;
+  /** One signal, published to its receiver's inbox: half the work of a call for the server. */
+  publish(signal: Outgoing): Promise<void>;
+}
 
 interface Item {
   readonly signal: Outgoing;
@@ -23,14 +28,15 @@ const MOST_LOST = 3;
 const ENVELOPE_BYTES = 512;
 
 export class Outbox {
-  readonly #call: SignalCall;
+  readonly #ways: Ways;
   readonly #timers = new Timers();
   #waiting: Item[] = [];
   #scheduled = false;
   #open = false;
+  #canPublish = true;
 
-  constructor(call: SignalCall) {
-    this.#call = call;
+  constructor(ways: Ways) {
+    this.#ways = ways;
   }
 
   /** A signal that waits already does not wait twice. */
@@ -41,9 +47,10 @@ export class Outbox {
     else this.#flushSoon();
   }
 
-  /** The connection is there: what waited goes out. */
+  /** The connection is there: what waited goes out. This gateway may take what the last one did not. */
   open(): void {
     this.#open = true;
+    this.#canPublish = true;
     this.#flushSoon();
   }
 
@@ -86,12 +93,27 @@ export class Outbox {
 
   async #send(items: readonly Item[]): Promise<void> {
     try {
-      const results = await this.#call(items.map(({ signal }) => signal));
+      const results = await this.#carry(items.map(({ signal }) => signal));
       items.forEach(({ done }, i) => {
         done(results[i] ?? { ok: false, code: Code.protocol, message: "no result" });
       });
     } catch (thrown) {
       this.#failed(items, thrown as StarlingError);
+    }
+  }
+
+  async #carry(signals: readonly Outgoing[]): Promise<readonly SignalResult[]> {
+    const [first] = signals;
+    if (!this.#canPublish || first === undefined || signals.length > 1 || !("answer" in first)) {
+      return this.#ways.call(signals);
+    }
+    try {
+      await this.#ways.publish(first);
+      return [{ ok: true }];
+    } catch (thrown) {
+      if (!isNoWay(thrown as StarlingError)) throw thrown;
+      this.#canPublish = false;
+      return this.#ways.call(signals);
     }
   }
 

@@ -74,9 +74,12 @@ export class Swarm {
     this.name = options.swarm;
     this.#options = options;
     this.#opened = opened;
-    this.#outbox = new Outbox(async (signals) => {
-      const reply = await this.#gateway.call("signal", { swarm: this.name, signals });
-      return readResults(reply, signals.length);
+    this.#outbox = new Outbox({
+      call: async (signals) => {
+        const reply = await this.#gateway.call("signal", { swarm: this.name, signals });
+        return readResults(reply, signals.length);
+      },
+      publish: ({ to, ...signal }) => this.#gateway.publish(to, { swarm: this.name, ...signal }),
     });
     this.#mesh = new Mesh(
       this.name,

@@ -1,5 +1,6 @@
 // Stand-ins for the browser and the server: connections that open when a test says so, and a gateway that records calls.
 import { mock, test } from "node:test";
+import { StarlingError } from "../dist/errors.js";
 import { Swarm } from "../dist/swarm.js";
 
 export class FakeChannel extends EventTarget {
@@ -82,13 +83,19 @@ export class Stage {
   more = {};
   results = () => ({ ok: true });
   failing = undefined;
+  noPublish = undefined;
 
   async join(options = {}) {
     const parts = {
       gateway: (gatewayOptions, listener) => {
         this.gatewayOptions = gatewayOptions;
         this.listener = listener;
-        return { start: () => {}, call: (...call) => this.call(...call), stop: () => (this.stopped = true) };
+        return {
+          start: () => {},
+          call: (...call) => this.call(...call),
+          publish: (...publication) => this.publish(...publication),
+          stop: () => (this.stopped = true),
+        };
       },
       connect: (config) => {
         const connection = new FakeConnection(config);
@@ -122,6 +129,15 @@ export class Stage {
     return { peers: this.lists[method] ?? [], swarm_size: 3, next_ms: 5000, ...this.more[method] };
   }
 
+  /** A gateway that takes publications, unless `noPublish` is the error that it answers with. */
+  async publish(to, data) {
+    this.calls.push(["publish", { to, ...data }]);
+    const error = this.noPublish ?? this.failing;
+    if (error !== undefined) throw error;
+    const { error: refused } = this.results({ to, ...data });
+    if (refused !== undefined) throw new StarlingError(refused.code, refused.message, refused.code === 503);
+  }
+
   up({ peer = OWN, first, recovered = true } = {}) {
     const policy = { ...POLICY, ...this.policy };
     const list = first && { first: { peers: first, size: 3, nextMs: 5000 } };
@@ -132,9 +148,12 @@ export class Stage {
     this.listener.signals([{ from, swarm: "s", session, seq, ticket: `A:${from}`, ...said }]);
   }
 
-  /** Every signal that was sent, in order. */
+  /** Every signal that was sent, in order, whichever way it went. */
   get signals() {
-    return this.calls.flatMap(([method, data]) => (method === "signal" ? data.signals : []));
+    return this.calls.flatMap(([method, data]) => {
+      if (method === "publish") return [data];
+      return method === "signal" ? data.signals : [];
+    });
   }
 
   /** What was sent to a peer, by kind. */

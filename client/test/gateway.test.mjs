@@ -27,7 +27,7 @@ class Server {
     };
   }
 
-  heard(socket, { id, connect, rpc }) {
+  heard(socket, { id, connect, rpc, publish }) {
     if (connect) {
       this.connects.push(connect);
       const { code, reason } = this.refuse ?? {};
@@ -41,6 +41,11 @@ class Server {
         socket,
         bad ? { id, error: { code: 403, message: "no" } } : { id, rpc: { data: { did: rpc.method } } },
       );
+    }
+    if (publish) {
+      this.calls.push(publish);
+      const bad = publish.channel === "inbox:bad";
+      this.reply(socket, bad ? { id, error: { code: 103, message: "permission denied" } } : { id, publish: {} });
     }
   }
 
@@ -66,7 +71,7 @@ const publication = (seq) => ({
 });
 
 /** A gateway to such a server, with what it told, and a way to wait for the next thing it tells. */
-function play(server, token = () => "token") {
+function play(server, token = () => "token", onSignals = () => {}) {
   const told = [];
   let wake = () => {};
   const tell = (...what) => {
@@ -78,7 +83,10 @@ function play(server, token = () => "token") {
     {
       up: ({ peer }, recovered) => tell("up", peer, recovered),
       down: () => tell("down"),
-      signals: (signals) => tell("signals", ...signals.map(({ seq }) => seq)),
+      signals: (signals) => {
+        onSignals(signals);
+        tell("signals", ...signals.map(({ seq }) => seq));
+      },
       trouble: ({ code }) => tell("trouble", code),
       refused: ({ code, message }) => tell("refused", code, message),
     },
@@ -201,4 +209,30 @@ test("a call gives the data of its reply, or the server's error; after the end t
   await assert.rejects(gateway.call("bad", {}), { name: "StarlingError", code: 403, temporary: false });
   gateway.stop();
   await assert.rejects(gateway.call("join", {}), { code: 6 });
+});
+
+test("a signal is published to its receiver's inbox; the gateway's error comes with its code", async () => {
+  const server = new Server();
+  const { gateway, until } = play(server);
+  await until("up");
+  await gateway.publish("a", { swarm: "s", seq: 0 });
+  assert.deepEqual(server.calls, [{ channel: "inbox:a", data: { swarm: "s", seq: 0 } }]);
+  await assert.rejects(gateway.publish("bad", {}), { name: "StarlingError", code: 103, temporary: false });
+  const lost = gateway.publish("a", {});
+  server.sockets[0].onclose({ code: 1006 });
+  await assert.rejects(lost, { code: 4, temporary: true }, "as a call that is lost");
+  gateway.stop();
+  await assert.rejects(gateway.publish("a", {}), { code: 6 });
+});
+
+test("what a peer published is from whom its data says, whatever the gateway says of the sender", async () => {
+  const server = new Server();
+  const heard = [];
+  const { gateway, until } = play(server, undefined, (signals) => heard.push(...signals));
+  await until("up");
+  const pub = { ...publication(1), info: { user: "somebody", client: "c", conn_info: { from: "somebody" } } };
+  server.reply(server.sockets[0], { push: { channel: "inbox:p1", pub } });
+  await until("signals");
+  gateway.stop();
+  assert.deepEqual(heard, pub.data.signals);
 });

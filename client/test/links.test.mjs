@@ -1,6 +1,7 @@
 // How links come and go: signals in and out of one swarm.
 import assert from "node:assert/strict";
 import { mock } from "node:test";
+import { StarlingError } from "../dist/errors.js";
 import { answer, begin, kindOf, linked, listed, OWN, offer, pass, scene, settle } from "./fakes.mjs";
 
 scene("the join is sent before the offers, and all offers of one round in one call", async (stage) => {
@@ -41,6 +42,52 @@ scene("an offer is answered with the reverse ticket, and its channel makes a lin
   assert.deepEqual([said.to, said.ticket, said.session, said.seq, kindOf(said)], ["a", "A:a", "theirs", 0, "answer"]);
   stage.connections[0].arrive();
   assert.equal(stage.named("link")[0].peer, "a");
+});
+
+scene("an answer alone is published, and so are its repeats, as the one signal that it is", async (stage) => {
+  await begin(stage);
+  stage.hear("a", "theirs", 0, offer);
+  await settle();
+  stage.hear("a", "theirs", 0, offer);
+  await settle();
+  const [published, again] = stage.calls.slice(1);
+  const { answer: said, ...head } = published[1];
+  assert.deepEqual(published[0], "publish");
+  assert.deepEqual(head, { to: "a", swarm: "s", ticket: "A:a", session: "theirs", seq: 0 });
+  assert.match(said.sdp, /^v=0\r\n/);
+  assert.deepEqual(again, published);
+});
+
+scene("a gateway that takes no publications is told the answer by a call, and the link comes about", async (stage) => {
+  stage.noPublish = new StarlingError(103, "permission denied");
+  await begin(stage);
+  for (const peer of ["a", "b"]) {
+    stage.hear(peer, "theirs", 0, offer);
+    await settle();
+  }
+  const methods = stage.calls.map(([method]) => method);
+  assert.deepEqual(methods, ["join", "publish", "signal", "signal"]);
+  stage.connections[0].arrive();
+  assert.deepEqual(stage.phases("a"), ["answering", "connected"]);
+});
+
+scene("an answer that the server cannot publish now is published again, at our own pace", async (stage) => {
+  stage.results = () => ({ error: { code: 503, message: "too many signals are waiting" } });
+  await begin(stage);
+  stage.hear("a", "theirs", 0, offer);
+  await settle();
+  stage.results = () => ({ ok: true });
+  await pass(499);
+  assert.equal(stage.signals.length, 1);
+  await pass(160);
+  assert.deepEqual(
+    stage.calls.slice(1).map(([method, { seq }]) => [method, seq]),
+    [
+      ["publish", 0],
+      ["publish", 0],
+    ],
+  );
+  assert.deepEqual(stage.phases("a"), ["answering"]);
 });
 
 scene("an unanswered offer is repeated twice with the same seq, then given up", async (stage) => {

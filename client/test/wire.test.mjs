@@ -25,13 +25,23 @@ test("a call holds at most 16 signals and 64 KiB, in order", () => {
 const offer = (to) => ({ to, ticket: "t", session: "s", seq: 0, offer: { sdp: "v=0" } });
 const candidates = (to) => ({ to, ticket: "t", session: "s", seq: 1, candidates: ["c"] });
 
-function recorded(reply = (signals) => signals.map(() => ({ ok: true }))) {
+const answer = (to) => ({ to, ticket: "t", session: "s", seq: 0, answer: { sdp: "v=0" } });
+
+/** An outbox, and what it sent: whom each call was for, and each publication. */
+function recorded(reply = (signals) => signals.map(() => ({ ok: true })), publish = () => {}) {
   const calls = [];
-  const outbox = new Outbox(async (signals) => {
-    calls.push(signals.map(({ to }) => to));
-    return reply(signals);
+  const published = [];
+  const outbox = new Outbox({
+    call: async (signals) => {
+      calls.push(signals.map(({ to }) => to));
+      return reply(signals);
+    },
+    publish: async (signal) => {
+      published.push(signal.to);
+      publish(signal);
+    },
   });
-  return { calls, outbox };
+  return { calls, published, outbox };
 }
 
 test("what is said in one turn goes in one call, and takes waiting candidates along", async () => {
@@ -87,6 +97,75 @@ test("a call that the connection broke under is sent again; one that was refused
   outbox.push(offer("b"), (result) => results.push(result));
   await settle();
   assert.deepEqual([calls.length, results[1]], [3, { ok: false, code: 403, message: "no" }]);
+});
+
+test("an answer that goes out alone is published; in company, and whatever else goes out alone, it is called", async () => {
+  const { calls, published, outbox } = recorded();
+  const results = [];
+  outbox.open();
+  outbox.push(answer("a"), (result) => results.push(result));
+  await settle();
+  assert.deepEqual([published, calls, results], [["a"], [], [{ ok: true }]]);
+  for (const said of [{ offer: { sdp: "v=0" } }, { bye: { reason: "x" } }]) {
+    outbox.push({ to: "b", ticket: "t", session: "s", seq: 0, ...said });
+    await settle();
+  }
+  outbox.push(answer("c"));
+  outbox.push(answer("d"));
+  await settle();
+  outbox.push(candidates("e"));
+  outbox.push(answer("f"));
+  await settle();
+  assert.deepEqual(published, ["a"]);
+  assert.deepEqual(calls, [["b"], ["b"], ["c", "d"], ["e", "f"]]);
+});
+
+test("a publication that is refused has the result of a call that is refused", async () => {
+  for (const code of [100, 400, 403, 410, 413, 422, 503]) {
+    const { calls, outbox } = recorded(undefined, () => {
+      throw new StarlingError(code, "no");
+    });
+    const results = [];
+    outbox.open();
+    outbox.push(answer("a"), (result) => results.push(result));
+    await settle();
+    assert.deepEqual([calls, results], [[], [{ ok: false, code, message: "no" }]]);
+  }
+});
+
+test("a gateway that takes no publications is called at once, and asked again only after a reconnect", async () => {
+  for (const code of [102, 103, 108, 404]) {
+    const { calls, published, outbox } = recorded(undefined, () => {
+      throw new StarlingError(code, "permission denied");
+    });
+    const results = [];
+    const say = async (to) => {
+      outbox.push(answer(to), (result) => results.push(result));
+      await settle();
+    };
+    outbox.open();
+    await say("a");
+    await say("b");
+    assert.deepEqual([published, calls], [["a"], [["a"], ["b"]]], `${code}`);
+    outbox.pause();
+    outbox.open();
+    await say("c");
+    assert.deepEqual([published, calls.at(-1)], [["a", "c"], ["c"]]);
+    assert.deepEqual(results, Array(3).fill({ ok: true }));
+  }
+});
+
+test("a publication that the connection broke under is published again", async () => {
+  const failures = [new StarlingError(4, "closed", true)];
+  const { calls, published, outbox } = recorded(undefined, () => {
+    const failure = failures.shift();
+    if (failure !== undefined) throw failure;
+  });
+  const results = [];
+  outbox.open();
+  outbox.push(answer("a"), (result) => results.push(result));
+  await new Promise((resolve) => setTimeout(resolve, 40));
+  assert.deepEqual([published, calls, results], [["a", "a"], [], [{ ok: true }]]);
 });
 
 test("a candidate has its ufrag once", () => {
