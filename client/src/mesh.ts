@@ -118,15 +118,15 @@ export class Mesh implements SessionHost {
     for (const session of this.#sessions.values()) session.pause();
   }
 
-  /** It is back. When publications were missed, an answer may be among them: those offers are made anew. */
+  /**
+   * It is back. When publications were missed, an answer may be among them: those offers are made anew. Otherwise they
+   * are repeated, because even then one can be missing; and so are answers that may not have got through.
+   */
   resume(recovered: boolean): void {
-    if (recovered) {
-      for (const session of this.#sessions.values()) session.resume();
-      return;
-    }
-    const unanswered = [...this.#sessions.values()].filter((session) => session.isUnanswered);
-    for (const session of unanswered) session.end("superseded", "made anew");
-    this.#offer(unanswered);
+    const anew = [...this.#sessions.values()].filter((session) => !recovered && session.isUnanswered);
+    for (const session of anew) session.end("superseded", "made anew");
+    for (const session of this.#sessions.values()) session.resume();
+    this.#offer(anew);
   }
 
   /** Closes every link and attempt, and tells the peers why. New ones come only after `reopen`. */

@@ -70,7 +70,7 @@ export class Session implements LinkEnd {
   #description: Outgoing | undefined;
   #remoteKnown = false;
   #retries = 0;
-  #repeating = false;
+  /** Whether the server took our description: an offer on this connection, an answer on any. */
   #accepted = false;
   #muted = false;
 
@@ -153,12 +153,13 @@ export class Session implements LinkEnd {
   /** The connection to the server is away: an offer can neither be repeated nor answered, so it does not expire. */
   pause(): void {
     this.#asking.clear();
-    this.#repeating = false;
+    if (this.role === "offerer") this.#accepted = false;
   }
 
   /** The connection is back: an offer that waits is repeated, and an answer that may not have got through. */
   resume(): void {
-    if (this.#state === "waiting" || (this.#state === "connecting" && !this.#accepted)) this.#transmit();
+    const isAnswering = this.role === "answerer" && this.#state === "connecting";
+    if (this.#state === "waiting" || (isAnswering && !this.#accepted)) this.#transmit();
   }
 
   /** From here on nothing is said to the peer: our tickets for it are void. */
@@ -215,7 +216,6 @@ export class Session implements LinkEnd {
 
   #connecting(): void {
     this.#state = "connecting";
-    this.#accepted = this.role === "offerer"; // the answer says so
     this.#asking.clear();
     this.#watching.after(CONNECT_MS, () => this.end("failed", "no connection in time", "failed"));
   }
@@ -243,19 +243,21 @@ export class Session implements LinkEnd {
     const expected = this.role === "offerer" ? "waiting" : "connecting";
     if (this.#state !== expected) return;
     if (result.ok) {
+      if (this.role === "offerer" && !this.#accepted) this.#repeat();
       this.#accepted = true;
-      if (this.role === "offerer") this.#repeat();
       return;
     }
     const reason = `${result.code} ${result.message}`;
     const what = verdict(result.code, this.#retries);
-    if (what !== "again") return this.end(what, reason);
-    this.#asking.after(retryMs(this.#retries++, result.retryMs), () => this.#transmit());
+    if (what === "again") {
+      this.#asking.after(retryMs(this.#retries++, result.retryMs), () => this.#transmit());
+    } else if (what !== "expired" || !this.#accepted) {
+      // Trouble with a repeat ends nothing: what was taken before may bring the link, and its own deadline runs.
+      this.end(what, reason);
+    }
   }
 
   #repeat(): void {
-    if (this.#repeating) return;
-    this.#repeating = true;
     for (const ms of REPEAT_MS) this.#asking.after(jitter(ms, 0.15), () => this.#transmit());
     this.#asking.after(jitter(EXPIRE_MS, 0.15), () => this.end("expired", "no answer", "expired"));
   }
