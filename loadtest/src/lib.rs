@@ -1,1 +1,20 @@
 //! Load and faults for Starling, and the check that nothing acknowledged was lost.
+//!
+//! `client` speaks to the gateway, `peer` behaves as a page does, `load` plans who offers when, `history` keeps what
+//! happened, `checker` judges it, `stack` starts everything on loopback, `faults` breaks it.
+
+pub mod checker;
+pub mod client;
+pub mod cli;
+pub mod faults;
+pub mod history;
+pub mod load;
+pub mod measure;
+pub mod peer;
+pub mod ports;
+pub mod report;
+pub mod sdp;
+pub mod session;
+pub mod stack;
+pub mod tally;
+pub mod wire;

@@ -136,6 +136,11 @@ impl GatewayProcess {
         &self.version
     }
 
+    /// Its number, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// Resolves when it has ended, with how.
     pub async fn ended(&mut self) -> String {
         match self.child.wait().await {

@@ -1,0 +1,156 @@
+//! What can break, broken on purpose under load: then the history says whether anything that was promised was lost.
+
+use std::{fmt::Write, time::Duration};
+
+use anyhow::ensure;
+use clap::ValueEnum;
+use rand::{RngExt, SeedableRng, rngs::SmallRng};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, sleep},
+};
+
+use crate::{
+    client::Target,
+    load::{Options, Outcome, Run, address},
+    stack::{self, Stack},
+};
+
+/// How long the gateway's process stands still.
+const STALL: Duration = Duration::from_secs(3);
+/// Time for clients to come back and go on, after each fault.
+const AFTER: Duration = Duration::from_millis(700);
+
+/// What is broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Scenario {
+    /// kill -9 of one of two backends at random moments; it is started again
+    KillBackend,
+    /// SIGTERM to one backend after the other, each started again
+    RollingRestart,
+    /// kill -9 of Centrifugo, and a restart
+    KillGateway,
+    /// Centrifugo stands still for 3 s (SIGSTOP)
+    StallGateway,
+}
+
+/// What came of it.
+pub struct Verdict {
+    /// What was broken.
+    pub scenario: Scenario,
+    /// How many times something was broken.
+    pub faults: u32,
+    /// How the run went.
+    pub outcome: Outcome,
+    /// Why it is no success; empty when it is one.
+    pub complaints: Vec<String>,
+}
+
+impl Scenario {
+    /// How many times it is done when nobody says.
+    pub fn usual_times(self) -> u16 {
+        match self {
+            Self::KillBackend => 20,
+            Self::RollingRestart => 5,
+            Self::KillGateway => 10,
+            Self::StallGateway => 3,
+        }
+    }
+
+    /// What each of them is: a rolling restart ends both backends.
+    fn faults_each(self) -> u32 {
+        if self == Self::RollingRestart { 2 } else { 1 }
+    }
+
+    /// Does it once.
+    async fn once(self, stack: &mut Stack, rng: &mut SmallRng) -> anyhow::Result<u32> {
+        sleep(Duration::from_millis(rng.random_range(200..900))).await;
+        match self {
+            Self::KillBackend => {
+                let n = rng.random_range(0..2);
+                let status = stack.end_backend(n, Signal::KILL).await?;
+                ensure!(!status.success(), "backend {} was killed and ended with {status}", n + 1);
+                sleep(Duration::from_millis(rng.random_range(0..600))).await;
+                stack.start_backend(n).await?;
+                stack.balanced().await?;
+                Ok(1)
+            }
+            Self::RollingRestart => {
+                for n in 0..2 {
+                    let status = stack.end_backend(n, Signal::TERM).await?;
+                    ensure!(status.success(), "backend {} was asked to stop and ended with {status}", n + 1);
+                    stack.start_backend(n).await?;
+                    stack.balanced().await?;
+                }
+                Ok(2)
+            }
+            Self::KillGateway => {
+                stack.kill_gateway().await?;
+                stack.start_gateway().await?;
+                // Clients come back within their pauses; the next one hits those who have.
+                sleep(AFTER).await;
+                Ok(1)
+            }
+            Self::StallGateway => {
+                stack.stall_gateway(true)?;
+                sleep(STALL).await;
+                stack.stall_gateway(false)?;
+                sleep(AFTER).await;
+                Ok(1)
+            }
+        }
+    }
+}
+
+/// Starts everything, breaks it so many times under load, lets it settle, and judges.
+pub async fn run(
+    scenario: Scenario,
+    times: u16,
+    options: &Options,
+    stack: &stack::Options,
+) -> anyhow::Result<Verdict> {
+    ensure!(options.rate.is_some(), "faults need a rate: without one nobody offers while something is broken");
+    let mut stack = Stack::start(stack).await?;
+    let url = stack.url();
+    let target =
+        Target { address: address(&url)?, url, token: stack.token(&options.swarms)?, doors: Semaphore::new(0) };
+    let mut run = Run::start(options, target).await?;
+    let mut rng = SmallRng::seed_from_u64(options.seed);
+    let began = Instant::now();
+    let breaking = async {
+        let mut faults = 0;
+        for _ in 0..times {
+            faults += scenario.once(&mut stack, &mut rng).await?;
+        }
+        anyhow::Ok(faults)
+    };
+    let span = (options.warm_up, options.time);
+    let (measured, faults) = run.measure(span, Vec::new(), breaking).await?;
+    let took = began.elapsed();
+    let outcome = run.finish(measured).await?;
+    stack.stop().await?;
+    let mut complaints = outcome.complaints(false);
+    let wanted = u32::from(times) * scenario.faults_each();
+    if faults != wanted {
+        complaints.push(format!("{faults} faults instead of {wanted} in {took:?}"));
+    }
+    Ok(Verdict { scenario, faults, outcome, complaints })
+}
+
+impl Verdict {
+    /// For a person.
+    pub fn table(&self) -> String {
+        let mut out = String::new();
+        let name = self.scenario.to_possible_value().map_or(String::new(), |value| value.get_name().to_owned());
+        let _ = writeln!(out, "{name:<22} {} times", self.faults);
+        out + &self.outcome.table(&self.complaints)
+    }
+
+    /// For a program.
+    pub fn json(&self) -> Value {
+        let name = self.scenario.to_possible_value().map(|value| value.get_name().to_owned());
+        json!({ "scenario": name, "faults": self.faults, "run": self.outcome.json(&self.complaints) })
+    }
+}

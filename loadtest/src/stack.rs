@@ -1,0 +1,325 @@
+//! Everything on loopback, each part a process of its own: Centrifugo, one or two backends, with two a balancer between
+//! them, and a Redis as Centrifugo's engine where asked for. What is dropped is killed.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+use starling::{
+    app::token_keys,
+    config::Config,
+    demo::{
+        gateway::{GatewayProcess, GatewaySetup, Transport},
+        made_up,
+    },
+    domain::{SwarmPattern, Timestamp, token::Claims},
+};
+use tokio::{
+    process::{Child, Command},
+    time::{sleep, timeout},
+};
+
+use crate::{
+    measure::Process,
+    ports::{free_port, loopback},
+};
+
+/// How long a process may take to serve, and to end.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How many times ports are looked for: one can be lost between finding and using it.
+const TRIES: usize = 3;
+
+/// What to start.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The program `starling`.
+    pub starling: PathBuf,
+    /// The program `centrifugo`.
+    pub centrifugo: PathBuf,
+    /// One or two.
+    pub backends: usize,
+    /// Whether a Redis keeps inboxes.
+    pub redis: bool,
+    /// How Centrifugo calls backends.
+    pub transport: Transport,
+}
+
+/// A backend and where it is.
+struct Backend {
+    child: Option<Child>,
+    proxy: u16,
+    admin: u16,
+}
+
+/// Everything that was started.
+pub struct Stack {
+    options: Options,
+    settings: Vec<(String, String)>,
+    backends: Vec<Backend>,
+    gateway: Option<GatewayProcess>,
+    setup: GatewaySetup,
+    balancer: Option<(Child, tempfile::TempDir)>,
+    redis: Option<Child>,
+    http: reqwest::Client,
+    config: Config,
+}
+
+impl Stack {
+    /// Starts everything; it serves when this returns.
+    pub async fn start(options: &Options) -> anyhow::Result<Self> {
+        ensure!((1..=2).contains(&options.backends), "one or two backends can be started");
+        let mut tries = 1;
+        loop {
+            match Self::try_start(options).await {
+                Err(_) if tries < TRIES => tries += 1,
+                result => return result,
+            }
+        }
+    }
+
+    async fn try_start(options: &Options) -> anyhow::Result<Self> {
+        let (api, api_key, secret) = (free_port(), made_up(), made_up());
+        let settings = json!({
+            "proxy": { "secret": secret },
+            "gateway": { "api_url": format!("http://{}/api", loopback(api)), "api_key": api_key },
+            "token": { "keys": [{ "id": "load", "alg": "HS256", "secret": made_up() }] },
+            "ticket": { "keys": [{ "id": 1, "secret": made_up() }] },
+        });
+        let config = Config::from_text(&toml_of(&settings))?;
+        let settings = variables(&settings);
+        let backends: Vec<Backend> = (0..options.backends)
+            .map(|_| Backend { child: None, proxy: free_port(), admin: free_port() })
+            .collect();
+        let mut redis = None;
+        let mut engine = None;
+        if options.redis {
+            let port = free_port();
+            redis = Some(start_redis(port)?);
+            engine = Some(loopback(port));
+        }
+        let front = if options.backends > 1 { free_port() } else { backends[0].proxy };
+        let setup = GatewaySetup {
+            binary: options.centrifugo.clone(),
+            clients: free_port(),
+            api,
+            backend: loopback(front),
+            transport: options.transport,
+            api_key,
+            secret,
+            origins: "http://localhost".to_owned(),
+            redis: engine,
+        };
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(1)).build()?;
+        let options = options.clone();
+        let (gateway, balancer) = (None, None);
+        let mut stack = Self { options, settings, backends, gateway, setup, balancer, redis, http, config };
+        for n in 0..stack.backends.len() {
+            stack.start_backend(n).await?;
+        }
+        if stack.backends.len() > 1 {
+            stack.balancer = Some(start_balancer(loopback(front), &stack.backends)?);
+        }
+        stack.start_gateway().await?;
+        Ok(stack)
+    }
+
+    /// Where clients connect.
+    pub fn url(&self) -> String {
+        format!("ws://{}/connection/websocket", loopback(self.setup.clients))
+    }
+
+    /// A token for swarms that begin like this, valid for an hour.
+    pub fn token(&self, swarms: &str) -> anyhow::Result<String> {
+        token(&self.config, swarms)
+    }
+
+    /// Every process that runs.
+    pub fn processes(&self) -> Vec<Process> {
+        let named = |name: &str, pid: Option<u32>| pid.map(|pid| Process { name: name.to_owned(), pid });
+        let mut processes = vec![named("gateway", self.gateway_pid())];
+        for n in 0..self.backends.len() {
+            processes.push(named(&format!("backend {}", n + 1), self.backend_pid(n)));
+        }
+        processes.push(named("balancer", self.balancer.as_ref().and_then(|(child, _)| child.id())));
+        processes.push(named("redis", self.redis.as_ref().and_then(Child::id)));
+        processes.into_iter().flatten().collect()
+    }
+
+    /// The process of the gateway.
+    pub fn gateway_pid(&self) -> Option<u32> {
+        self.gateway.as_ref().and_then(GatewayProcess::pid)
+    }
+
+    /// The process of the `n`th backend.
+    pub fn backend_pid(&self, n: usize) -> Option<u32> {
+        self.backends[n].child.as_ref().and_then(Child::id)
+    }
+
+    /// Starts a backend, and waits until it is ready.
+    pub async fn start_backend(&mut self, n: usize) -> anyhow::Result<()> {
+        let binary = &self.options.starling;
+        let backend = &mut self.backends[n];
+        let child = Command::new(binary)
+            .args(["serve", "--log", "error"])
+            .env_clear()
+            .envs(self.settings.iter().map(|(name, value)| (name, value)))
+            .env("STARLING_PROXY__LISTEN", loopback(backend.proxy).to_string())
+            .env("STARLING_ADMIN__LISTEN", loopback(backend.admin).to_string())
+            .stdin(Stdio::null())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("{} cannot be run: name the program with --starling", binary.display()))?;
+        backend.child = Some(child);
+        let url = format!("http://{}/health/ready", loopback(backend.admin));
+        let began = Instant::now();
+        while !self.http.get(&url).send().await.is_ok_and(|response| response.status().is_success()) {
+            if let Some(status) = self.backends[n].child.as_mut().map(Child::try_wait).transpose()?.flatten() {
+                bail!("backend {} ended with {status}", n + 1);
+            }
+            ensure!(began.elapsed() < PATIENCE, "backend {} is not ready after {PATIENCE:?}", n + 1);
+            sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
+    /// Sends a signal to a backend and waits for its end. Says how it ended.
+    pub async fn end_backend(&mut self, n: usize, signal: Signal) -> anyhow::Result<std::process::ExitStatus> {
+        let mut child = self.backends[n].child.take().context("this backend does not run")?;
+        kill(child.id(), signal)?;
+        timeout(PATIENCE, child.wait()).await.context("a backend did not end")?.context("a backend was lost")
+    }
+
+    /// Waits until the balancer has asked after every backend again.
+    pub async fn balanced(&self) -> anyhow::Result<()> {
+        // It asks each of them every 300 ms, and nobody else can say what it knows.
+        sleep(Duration::from_millis(700)).await;
+        Ok(())
+    }
+
+    /// Starts the gateway, and waits until it serves.
+    pub async fn start_gateway(&mut self) -> anyhow::Result<()> {
+        self.gateway = Some(GatewayProcess::start(&self.setup).await?);
+        Ok(())
+    }
+
+    /// Kills the gateway, as a crash would, and waits for its end.
+    pub async fn kill_gateway(&mut self) -> anyhow::Result<String> {
+        let mut gateway = self.gateway.take().context("the gateway does not run")?;
+        kill(gateway.pid(), Signal::KILL)?;
+        timeout(PATIENCE, gateway.ended()).await.context("the gateway did not end")
+    }
+
+    /// Stops and continues the gateway's process.
+    pub fn stall_gateway(&self, stalled: bool) -> anyhow::Result<()> {
+        kill(self.gateway_pid(), if stalled { Signal::STOP } else { Signal::CONT })
+    }
+
+    /// Ends everything in order. Says what did not end well.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        for n in 0..self.backends.len() {
+            if self.backends[n].child.is_some() {
+                let status = self.end_backend(n, Signal::TERM).await?;
+                ensure!(status.success(), "backend {} ended with {status} when it was asked to stop", n + 1);
+            }
+        }
+        if let Some(gateway) = self.gateway.take() {
+            gateway.stop().await;
+        }
+        Ok(())
+    }
+}
+
+/// A token of this configuration for swarms that begin like this, valid for an hour.
+pub fn token(config: &Config, swarms: &str) -> anyhow::Result<String> {
+    let pattern = SwarmPattern::parse(&format!("{swarms}*")).context("no swarm can begin like that")?;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+    let claims = Claims::until(Timestamp::from_seconds(now.as_secs()) + Duration::from_hours(1), vec![pattern]);
+    token_keys(config).sign(&claims).context("none of token.keys can sign: it needs one with a secret")
+}
+
+fn kill(pid: Option<u32>, signal: Signal) -> anyhow::Result<()> {
+    let pid = pid.and_then(|pid| Pid::from_raw(pid.try_into().ok()?)).context("the process has ended already")?;
+    kill_process(pid, signal).context("the process cannot be signalled")
+}
+
+fn toml_of(settings: &serde_json::Value) -> String {
+    // Two levels, of texts and lists of flat objects: what TOML writes inline like JSON with `=`.
+    let mut out = String::new();
+    for (part, fields) in settings.as_object().into_iter().flatten() {
+        out.push_str(&format!("[{part}]\n"));
+        for (field, value) in fields.as_object().into_iter().flatten() {
+            let value = value.to_string().replace("\":", "\"=");
+            out.push_str(&format!("{field} = {value}\n"));
+        }
+    }
+    out
+}
+
+fn variables(settings: &serde_json::Value) -> Vec<(String, String)> {
+    let parts = settings.as_object().into_iter().flatten();
+    let fields = parts.flat_map(|(part, fields)| fields.as_object().into_iter().flatten().map(move |field| (part, field)));
+    let variable = |(part, (field, value)): (&String, (&String, &serde_json::Value))| {
+        let name = format!("STARLING_{part}__{field}").to_ascii_uppercase();
+        (name, value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+    };
+    fields.map(variable).collect()
+}
+
+fn start_redis(port: u16) -> anyhow::Result<Child> {
+    let port = port.to_string();
+    Command::new("redis-server")
+        .args(["--bind", "127.0.0.1", "--port", &port, "--save", "", "--appendonly", "no", "--loglevel", "warning"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .context("redis-server cannot be run: install it, or take --engine memory")
+}
+
+fn start_balancer(listen: SocketAddr, backends: &[Backend]) -> anyhow::Result<(Child, tempfile::TempDir)> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("haproxy.cfg");
+    std::fs::write(&file, BALANCER)?;
+    let mut command = Command::new("haproxy");
+    command.arg("-f").arg(&file).arg("-db").env("STARLING_LISTEN", listen.to_string());
+    command.env("STARLING_OPERATORS", loopback(free_port()).to_string());
+    for (n, backend) in backends.iter().enumerate() {
+        command.env(format!("STARLING_{}", n + 1), loopback(backend.proxy).to_string());
+        command.env(format!("STARLING_{}_HEALTH", n + 1), loopback(backend.admin).to_string());
+    }
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .context("haproxy cannot be run: install it (2.6 or later)")?;
+    Ok((child, folder))
+}
+
+/// How calls are spread, and what happens to those whose backend is gone.
+const BALANCER: &str = include_str!("../balancer.cfg");
+
+/// The program that `--starling` names, or the one beside this one.
+pub fn find_starling(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    if let Some(named) = named {
+        return Ok(named);
+    }
+    let own = std::env::current_exe().context("this program does not know where it is")?;
+    let beside = own.parent().unwrap_or(Path::new(".")).join("starling");
+    ensure!(
+        beside.is_file(),
+        "there is no {}: build it with `cargo build --release`, or name it with --starling",
+        beside.display()
+    );
+    Ok(beside)
+}
