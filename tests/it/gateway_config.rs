@@ -1,13 +1,17 @@
 //! The gateway's two configuration files say the same, and say what Starling needs.
 //!
-//! The tables below know every setting of both files, so nothing can be added to one of them alone.
+//! The tables below know every setting of both files, so nothing can be added to one of them alone. The sample of a
+//! balancer is checked by the program that reads it.
 //! That the settings do what they say is for the tests against a booted gateway: `checkconfig` accepts unknown keys.
 
+use std::{collections::BTreeSet, process::Command};
+
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
 
 const V5: &str = include_str!("../../centrifugo/v5.4.json");
 const V6: &str = include_str!("../../centrifugo/v6.json");
+const HAPROXY: &str = include_str!("../../centrifugo/haproxy.cfg");
+const DEFAULTS: &str = include_str!("../../config/default.toml");
 
 /// Settings with equal values. One v5.4 setting can stand for several of v6, which repeats itself per proxy.
 const SAME: &[(&str, &str)] = &[
@@ -214,4 +218,37 @@ fn the_shared_secret_comes_from_the_environment() {
     for setting in SECRETS {
         assert_eq!(v6.pointer(setting), Some(&json!("${CENTRIFUGO_VAR_STARLING_SECRET}")), "v6.json {setting}");
     }
+}
+
+#[test]
+fn haproxy_takes_the_sample_without_a_warning() {
+    let path = std::env::var("PATH").unwrap_or_default() + ":/usr/local/sbin:/usr/sbin";
+    let check = Command::new("haproxy").args(["-c", "-f", "centrifugo/haproxy.cfg"]).env("PATH", path).output();
+    let check = check.expect("haproxy is here: `scripts/need haproxy`");
+    let said = String::from_utf8_lossy(&check.stderr) + String::from_utf8_lossy(&check.stdout);
+    assert!(check.status.success(), "{said}");
+    assert!(!said.contains("WARNING") && !said.contains("NOTICE"), "{said}");
+}
+
+#[test]
+fn the_balancer_looks_for_the_first_backend_where_backends_are_by_default() {
+    let address = |name: &str| {
+        let line = HAPROXY.lines().find_map(|line| line.trim().strip_prefix(&format!("presetenv {name} ")));
+        line.unwrap_or_else(|| panic!("haproxy.cfg does not preset {name}"))
+    };
+    let defaults: toml::Table = toml::from_str(DEFAULTS).unwrap();
+    assert_eq!(Some(address("STARLING_1")), defaults["proxy"]["listen"].as_str());
+    assert_eq!(Some(address("STARLING_1_HEALTH")), defaults["admin"]["listen"].as_str());
+    let names =
+        ["STARLING_1", "STARLING_1_HEALTH", "STARLING_2", "STARLING_2_HEALTH", "STARLING_LISTEN", "STARLING_OPERATORS"];
+    let addresses: BTreeSet<&str> = names.into_iter().map(address).collect();
+    assert_eq!(addresses.len(), names.len(), "each has an address of its own");
+}
+
+#[test]
+fn the_balancer_logs_no_call() {
+    for logs in ["httplog", "log-format", "capture", "tcplog"] {
+        assert!(!HAPROXY.contains(logs), "haproxy.cfg says {logs}, and the shared secret is a header");
+    }
+    assert!(HAPROXY.contains("local0 notice"), "calls are logged as info");
 }
