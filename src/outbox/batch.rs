@@ -1,9 +1,11 @@
 //! Signals waiting to go out, grouped by receiver. No clock, no IO: callers pass `now`.
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeSet, VecDeque},
     time::{Duration, Instant},
 };
+
+use fnv::FnvHashMap;
 
 use crate::{domain::PeerId, gateway::Delivery};
 
@@ -34,7 +36,8 @@ pub struct Parcel<T> {
 /// Signals waiting to go out, each with a tag that comes back with it.
 pub struct Batch<T> {
     window: Duration,
-    waiting: HashMap<PeerId, Waiting<T>>,
+    // Peer ids are random and ours, so nobody can make them collide.
+    waiting: FnvHashMap<PeerId, Waiting<T>>,
     // When each receiver's signals are due; one entry for each of `waiting`.
     due: BTreeSet<(Instant, PeerId)>,
     len: usize,
@@ -48,7 +51,7 @@ struct Waiting<T> {
 impl<T> Batch<T> {
     /// An empty batch; a signal that is not express waits for `window` at most.
     pub fn new(window: Duration) -> Self {
-        Self { window, waiting: HashMap::new(), due: BTreeSet::new(), len: 0 }
+        Self { window, waiting: FnvHashMap::default(), due: BTreeSet::new(), len: 0 }
     }
 
     /// Adds a signal behind those that wait for the same receiver.
@@ -132,6 +135,8 @@ impl<T> Waiting<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use proptest::prelude::*;
 
     use super::*;

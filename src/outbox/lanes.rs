@@ -143,8 +143,8 @@ impl Lane {
     async fn flush(&mut self) {
         let started = now();
         let mut parcels = self.due(started);
-        for Tag { since, .. } in parcels.iter().flat_map(|parcel| &parcel.tags) {
-            self.metrics.lane_seconds.record(started - *since);
+        for longest in parcels.iter().filter_map(|parcel| parcel.tags.first()) {
+            self.metrics.lane_seconds.record(started - longest.since);
         }
         for attempt in 0.. {
             if parcels.is_empty() {

@@ -6,13 +6,30 @@ use serde_json::value::RawValue;
 use crate::domain::{Body, PeerId, SessionId, Signal, SwarmId, signal::BadSignal};
 
 /// `signal`: one call carries up to [`super::MAX_SIGNALS`] of them, each judged by itself.
-#[derive(Debug, Deserialize)]
-pub struct SignalRequest<'a> {
+#[derive(Debug)]
+pub struct SignalRequest {
     /// Where.
     pub swarm: SwarmId,
-    /// Parsed one by one with [`Addressed::parse`].
-    #[serde(borrow)]
-    pub signals: Vec<&'a RawValue>,
+    /// What, in order.
+    pub signals: Vec<Result<Addressed, MalformedSignal>>,
+}
+
+#[derive(Deserialize)]
+struct Call<T> {
+    swarm: SwarmId,
+    signals: Vec<T>,
+}
+
+impl SignalRequest {
+    /// Reads a call. A signal that cannot be read must not cost the others: where there is one, each is read by itself.
+    pub fn parse(data: &[u8]) -> serde_json::Result<Self> {
+        if let Ok(Call { swarm, signals }) = serde_json::from_slice::<Call<Raw>>(data) {
+            return Ok(Self { swarm, signals: signals.into_iter().map(Raw::addressed).collect() });
+        }
+        let Call { swarm, signals } = serde_json::from_slice::<Call<&RawValue>>(data)?;
+        let parse = |raw: &RawValue| serde_json::from_str::<Raw>(raw.get())?.addressed();
+        Ok(Self { swarm, signals: signals.into_iter().map(parse).collect() })
+    }
 }
 
 /// A signal on its way in.
@@ -78,23 +95,18 @@ struct Reason {
 }
 
 impl Addressed {
-    /// Reads one signal of a [`SignalRequest`].
-    pub fn parse(raw: &RawValue) -> Result<Self, MalformedSignal> {
-        let raw: Raw = serde_json::from_str(raw.get())?;
-        let to = raw.to.ok_or(MalformedSignal::To)?;
-        raw.addressed(to)
-    }
-
     /// Reads what somebody publishes to the inbox of `to`: a signal that says itself in which swarm.
     pub fn parse_published(data: &[u8], to: PeerId) -> Result<(SwarmId, Self), MalformedSignal> {
         let mut raw: Raw = serde_json::from_slice(data)?;
         let swarm = raw.swarm.take().ok_or(MalformedSignal::Swarm)?;
-        Ok((swarm, raw.addressed(to)?))
+        raw.to = Some(to);
+        Ok((swarm, raw.addressed()?))
     }
 }
 
 impl Raw {
-    fn addressed(self, to: PeerId) -> Result<Addressed, MalformedSignal> {
+    fn addressed(self) -> Result<Addressed, MalformedSignal> {
+        let to = self.to.ok_or(MalformedSignal::To)?;
         let body = match (self.offer, self.answer, self.candidates, self.bye) {
             (Some(offer), None, None, None) => Body::Offer(offer.sdp),
             (None, Some(answer), None, None) => Body::Answer(answer.sdp),
@@ -204,7 +216,15 @@ impl<'a> Delivered<'a> {
 
     /// The JSON text.
     pub fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("texts and numbers are JSON")
+        // Room for the whole of it, the escapes of each line's end included.
+        let body = match &self.body {
+            DeliveredBody::Offer { offer: Sdp { sdp } } | DeliveredBody::Answer { answer: Sdp { sdp } } => sdp.len(),
+            DeliveredBody::Candidates { candidates, .. } => candidates.iter().map(|text| text.len() + 3).sum(),
+            DeliveredBody::Bye { bye: Why { reason } } => reason.len(),
+        };
+        let mut json = Vec::with_capacity(body + body / 8 + 256);
+        serde_json::to_writer(&mut json, self).expect("texts and numbers are JSON");
+        String::from_utf8(json).expect("JSON is UTF-8")
     }
 }
 
@@ -216,7 +236,8 @@ mod tests {
     use super::*;
 
     fn parse(value: &Value) -> Result<Addressed, MalformedSignal> {
-        Addressed::parse(&serde_json::value::to_raw_value(value).unwrap())
+        let call = json!({ "swarm": "s", "signals": [value] }).to_string();
+        SignalRequest::parse(call.as_bytes()).unwrap().signals.remove(0)
     }
 
     fn with(change: Value) -> Value {
@@ -268,10 +289,18 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_signal_that_cannot_be_read_does_not_cost_the_others() {
+        let bye = with(json!({ "bye": { "reason": "" } }));
+        let call = json!({ "swarm": "s", "signals": [bye, with(json!({ "seq": -1 })), bye] }).to_string();
+        let read: Vec<_> = SignalRequest::parse(call.as_bytes()).unwrap().signals.iter().map(Result::is_ok).collect();
+        assert_eq!(read, [true, false, true]);
+    }
+
     proptest! {
         #[test]
         fn no_text_panics(text in "\\PC{0,60}", reason in "\\PC{0,70}") {
-            let _ = serde_json::from_str::<SignalRequest>(&text);
+            let _ = SignalRequest::parse(text.as_bytes());
             let _ = parse(&with(json!({ "bye": { "reason": reason } })));
             let _ = parse(&with(json!({ "offer": { "sdp": text } })));
         }

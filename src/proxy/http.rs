@@ -109,7 +109,6 @@ async fn publish(State(proxy): State<Arc<Proxy>>, body: Bytes) -> Response {
     }
 }
 
-#[expect(clippy::result_large_err, reason = "an answer like any other")]
 fn client_call<'a>(proxy: &Proxy, body: &'a [u8]) -> Result<(Caller, ClientCall<'a>), Response> {
     let mut call: ClientCall = serde_json::from_slice(body).map_err(|error| bad_envelope(proxy, &error))?;
     let client = std::mem::take(&mut call.client);

@@ -14,12 +14,12 @@ use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     Router,
-    extract::{Request, State},
+    extract::Request,
     http::{HeaderMap, HeaderName, StatusCode, header::CONTENT_TYPE},
-    middleware::{self, Next},
     response::{IntoResponse, Response},
 };
 use subtle::ConstantTimeEq;
+use tower_http::validate_request::ValidateRequestHeaderLayer;
 use tracing::warn;
 
 use crate::{
@@ -66,28 +66,28 @@ impl Proxy {
 
 /// All proxy calls: gRPC and HTTP/JSON tell themselves apart by their paths.
 pub fn router(proxy: Arc<Proxy>) -> Router {
-    Router::new()
-        .merge(grpc::routes(proxy.clone()))
-        .merge(http::routes(proxy.clone()))
-        .layer(middleware::from_fn_with_state(proxy, require_secret))
+    let routes = Router::new().merge(grpc::routes(proxy.clone())).merge(http::routes(proxy.clone()));
+    routes.layer(ValidateRequestHeaderLayer::custom(move |request: &mut Request| proxy.require_secret(request)))
 }
 
-/// Nothing is read from a caller that does not show the secret.
-async fn require_secret(State(proxy): State<Arc<Proxy>>, request: Request, next: Next) -> Response {
-    let shown = request.headers().get(&SECRET_HEADER).map_or(&[][..], |value| value.as_bytes());
-    if shown.ct_eq(proxy.secret.as_bytes()).into() {
-        return next.run(request).await;
-    }
-    proxy.metrics.unauthenticated.increment(1);
-    warn!(
-        "A proxy call without the right secret was refused: is proxy.secret what the gateway sends as {SECRET_HEADER}?"
-    );
-    let words = "x-starling-secret is missing or wrong";
-    let grpc = request.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
-    if grpc {
-        tonic::Status::unauthenticated(words).into_http()
-    } else {
-        (StatusCode::UNAUTHORIZED, words).into_response()
+impl Proxy {
+    /// Nothing is read from a caller that does not show the secret.
+    fn require_secret(&self, request: &Request) -> Result<(), Response> {
+        let header = |name: &HeaderName| request.headers().get(name).map_or(&[][..], |value| value.as_bytes());
+        if header(&SECRET_HEADER).ct_eq(self.secret.as_bytes()).into() {
+            return Ok(());
+        }
+        self.metrics.unauthenticated.increment(1);
+        warn!(
+            "A proxy call without the right secret was refused: is proxy.secret what the gateway sends as \
+             {SECRET_HEADER}?"
+        );
+        let words = "x-starling-secret is missing or wrong";
+        Err(if header(&CONTENT_TYPE).starts_with(b"application/grpc") {
+            tonic::Status::unauthenticated(words).into_http()
+        } else {
+            (StatusCode::UNAUTHORIZED, words).into_response()
+        })
     }
 }
 

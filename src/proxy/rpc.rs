@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{Proxy, ProxyError, error::signal_error};
 use crate::{
-    protocol::{MAX_REQUEST, MAX_SIGNAL_REQUEST, SignalReply, SignalResult},
+    protocol::{MAX_REQUEST, MAX_SIGNAL_REQUEST, SignalReply, SignalRequest, SignalResult},
     signaling::Caller,
 };
 
@@ -28,7 +28,7 @@ impl Proxy {
             "join" => json(&self.signaling.join(caller, serde_json::from_slice(data)?).await?),
             "peers" => json(&self.signaling.peers(caller, serde_json::from_slice(data)?).await?),
             "signal" => {
-                let results = self.signaling.signal(caller, serde_json::from_slice(data)?).await?;
+                let results = self.signaling.signal(caller, SignalRequest::parse(data)?).await?;
                 let result = |result: Result<(), _>| match result {
                     Ok(()) => SignalResult::Ok(true),
                     Err(error) => SignalResult::Error(signal_error(&error)),

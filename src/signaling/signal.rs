@@ -78,7 +78,7 @@ impl Signaling {
     pub async fn signal(
         &self,
         caller: &Caller,
-        request: SignalRequest<'_>,
+        request: SignalRequest,
     ) -> Result<Vec<Result<(), RelayError>>, CallError> {
         let SignalRequest { swarm, signals } = request;
         self.admit(caller, &swarm)?;
@@ -88,8 +88,7 @@ impl Signaling {
         let accepted = Instant::now();
         // Only a sign of life: a store that is away must not stop signals.
         let _ = self.store.touch(&swarm, caller.peer, self.clock.now()).await;
-        let relayed: Vec<_> =
-            signals.into_iter().map(|raw| self.relay(caller.peer, &swarm, &Addressed::parse(raw)?)).collect();
+        let relayed: Vec<_> = signals.into_iter().map(|signal| self.relay(caller.peer, &swarm, &signal?)).collect();
         let mut results = Vec::with_capacity(relayed.len());
         for relayed in relayed {
             let result = match relayed {
