@@ -30,7 +30,7 @@ export interface Terms {
 const AVOID_MS = 30_000;
 const MOST_AVOIDED = 256;
 /** Longer than the gateway's history, so that an old offer cannot come back to life. */
-const OVER_MS = 120_000;
+export const OVER_MS = 120_000;
 const MOST_OVER = 512;
 
 export class Mesh implements SessionHost {

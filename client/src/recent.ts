@@ -58,7 +58,7 @@ const SEEN_SESSIONS = 512;
 /** An honest side sends a handful of signals in a session; what goes beyond is not listened to. */
 const SEEN_SIGNALS = 64;
 /** The gateway's history holds 60 s, and no attempt lives longer. */
-const SEEN_MS = 120_000;
+export const SEEN_MS = 120_000;
 
 /** Which signals came already. Delivery is at least once; the application shall hear things once. */
 export class Seen {
@@ -76,7 +76,8 @@ export class Seen {
 
 const HELD_SESSIONS = 64;
 const HELD_CANDIDATES = 40;
-const HELD_MS = 10_000;
+/** Longer than an offer can come after them: refused twice by a server that asks for patience, then lost and repeated. */
+export const HELD_MS = 20_000;
 
 /** Remote candidates, and whether they were the last. */
 export interface Candidates {

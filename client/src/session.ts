@@ -35,11 +35,13 @@ export interface SessionOptions {
   readonly gatherMs: number;
 }
 
-/** An unanswered offer is repeated at these times, and given up at the last. */
-const REPEAT_MS = [1500, 4000] as const;
-const EXPIRE_MS = 8000;
+/** An unanswered offer is repeated at these times after the server took it, and given up at the last. */
+export const REPEAT_MS = [1500, 4000] as const;
+export const EXPIRE_MS = 8000;
+/** So that tabs which began together do not repeat together: each time is this much earlier or later. */
+export const REPEAT_JITTER = 0.15;
 /** From both descriptions known to an open channel. A browser's own ICE failure takes up to 30 s. */
-const CONNECT_MS = 15_000;
+export const CONNECT_MS = 15_000;
 /** A connection that is `disconnected` often comes back by itself, for example when Wi-Fi roams. */
 const GRACE_MS = 5000;
 
@@ -258,8 +260,8 @@ export class Session implements LinkEnd {
   }
 
   #repeat(): void {
-    for (const ms of REPEAT_MS) this.#asking.after(jitter(ms, 0.15), () => this.#transmit());
-    this.#asking.after(jitter(EXPIRE_MS, 0.15), () => this.end("expired", "no answer", "expired"));
+    for (const ms of REPEAT_MS) this.#asking.after(jitter(ms, REPEAT_JITTER), () => this.#transmit());
+    this.#asking.after(jitter(EXPIRE_MS, REPEAT_JITTER), () => this.end("expired", "no answer", "expired"));
   }
 
   #watch(channel: RTCDataChannel): void {

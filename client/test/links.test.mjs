@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import { mock } from "node:test";
 import { StarlingError } from "../dist/errors.js";
+import { HELD_MS } from "../dist/recent.js";
+import { CONNECT_MS } from "../dist/session.js";
 import { answer, begin, kindOf, linked, listed, OWN, offer, pass, scene, settle } from "./fakes.mjs";
 
 scene("the join is sent before the offers, and all offers of one round in one call", async (stage) => {
@@ -166,6 +168,36 @@ scene("candidates that overtake their offer are added after it", async (stage) =
   assert.deepEqual(stage.connections[0].added, ["candidate:9 ufrag x", ""]);
 });
 
+scene("candidates that overtake their answer are added after it", async (stage) => {
+  await begin(stage, listed("a"));
+  const [{ session }] = stage.signals;
+  stage.hear("a", session, 1, { candidates: ["candidate:9 ufrag x"] });
+  await settle();
+  assert.deepEqual(stage.connections[0].added, []);
+  stage.hear("a", session, 0, answer);
+  stage.hear("a", session, 2, { candidates: ["candidate:8 ufrag x"], end: true });
+  await settle();
+  assert.deepEqual(stage.connections[0].added, ["candidate:9 ufrag x", "candidate:8 ufrag x", ""]);
+});
+
+scene("an offer that is refused for now follows its candidates, and they wait for it", async (stage) => {
+  stage.policy = { gatherMs: 0 };
+  stage.results = (signal) => ("offer" in signal ? { error: { code: 503, message: "full" } } : { ok: true });
+  await begin(stage, listed("a"));
+  stage.connections[0].find({ candidate: "candidate:1", usernameFragment: "u1", tcpType: null });
+  await pass(60);
+  await pass(20);
+  stage.results = () => ({ ok: true });
+  await pass(700);
+  assert.deepEqual(stage.sent("a"), ["offer", "candidates", "offer"]);
+  // The other side, when the repeats were needed too.
+  stage.hear("b", "theirs", 1, { candidates: ["candidate:9 ufrag x"], end: true });
+  await pass(HELD_MS - 1);
+  stage.hear("b", "theirs", 0, offer);
+  await settle();
+  assert.deepEqual(stage.connections[1].added, ["candidate:9 ufrag x", ""]);
+});
+
 scene("late candidates travel in batches of at most twenty, the last with end", async (stage) => {
   stage.policy = { gatherMs: 0 };
   await begin(stage, listed("a"));
@@ -190,6 +222,90 @@ scene("a peer that is gone, and one that refuses, end the attempt at once", asyn
   await begin(stage, listed("a", "b"));
   assert.deepEqual([stage.sent("a"), stage.sent("b")], [["offer"], ["offer"]]);
   assert.ok(stage.connections.every(({ closed }) => closed));
+});
+
+scene("whoever asked is told how an attempt ended, and why", async (stage) => {
+  const codes = { a: 410, b: 403, c: 422 };
+  await begin(stage);
+  stage.results = ({ to }) => (to in codes ? { error: { code: codes[to], message: "no" } } : { ok: true });
+  stage.lists.peers = listed("a", "b", "c", "d", "e");
+  await stage.swarm.refresh();
+  await settle();
+  const session = (peer) => stage.signals.find(({ to }) => to === peer).session;
+  stage.hear("d", session("d"), 0, { bye: { reason: "full" } });
+  stage.hear("e", session("e"), 0, answer);
+  await settle();
+  stage.connections[4].channel.open();
+  const ends = stage.named("attempt").filter(({ phase }) => phase !== "offering");
+  assert.deepEqual(
+    ends.map(({ peer, phase, role, reason }) => [peer, phase, role, reason]),
+    [
+      ["a", "gone", "offerer", "410 no"],
+      ["b", "refused", "offerer", "403 no"],
+      ["c", "refused", "offerer", "422 no"],
+      ["d", "refused", "offerer", "full"],
+      ["e", "connected", "offerer", undefined],
+    ],
+  );
+});
+
+scene(
+  "an offer that the server took once is given up when its time is over, not when a repeat fails",
+  async (stage) => {
+    await begin(stage, listed("a"));
+    stage.results = () => ({ error: { code: 503, message: "full" } });
+    await pass(1800);
+    for (let n = 0; n < 8; n++) await pass(600);
+    assert.equal(stage.connections[0].closed, false);
+    stage.results = () => ({ ok: true });
+    await pass(3000);
+    assert.deepEqual([stage.phases("a"), stage.sent("a").at(-1)], [["expired"], "bye"]);
+  },
+);
+
+scene("an offer that was never taken is given up after its retries", async (stage) => {
+  stage.results = () => ({ error: { code: 503, message: "full" } });
+  await begin(stage, listed("a"));
+  await pass(700);
+  await pass(1400);
+  assert.deepEqual([stage.sent("a"), stage.phases("a")], [["offer", "offer", "offer"], ["expired"]]);
+});
+
+scene("an answer that was taken once stands, though its repeat is refused for now", async (stage) => {
+  await begin(stage);
+  stage.hear("a", "theirs", 0, offer);
+  await settle();
+  stage.results = () => ({ error: { code: 503, message: "full" } });
+  stage.hear("a", "theirs", 0, offer);
+  await settle();
+  for (let n = 0; n < 3; n++) await pass(1400);
+  assert.equal(stage.signals.length, 4, "the repeat, and two more tries");
+  stage.connections[0].arrive();
+  assert.deepEqual(stage.phases("a"), ["answering", "connected"]);
+});
+
+scene("when a bye is lost, no side waits longer than it would for a connection", async (stage) => {
+  await begin(stage, listed("a"));
+  stage.hear("a", stage.signals[0].session, 0, answer);
+  stage.hear("b", "theirs", 0, offer);
+  await settle();
+  stage.listener.down(); // nor does it help to be away
+  await pass(CONNECT_MS - 1);
+  assert.deepEqual([stage.phases("a"), stage.phases("b")], [[], ["answering"]]);
+  await pass(1);
+  assert.deepEqual([stage.phases("a"), stage.phases("b")], [["failed"], ["answering", "failed"]]);
+  assert.ok(stage.connections.every(({ closed }) => closed));
+});
+
+scene("the memory of sessions that are over is bounded, and the oldest goes first", async (stage) => {
+  await begin(stage);
+  for (let n = 0; n <= 512; n++) stage.hear("a", `s${n}`, 1, { bye: { reason: "x" } });
+  stage.hear("a", "s1", 0, offer);
+  await settle();
+  assert.equal(stage.connections.length, 0);
+  stage.hear("a", "s0", 0, offer);
+  await settle();
+  assert.equal(stage.connections.length, 1);
 });
 
 scene("an offer over budget is sent again when the server says, twice at most", async (stage) => {

@@ -52,10 +52,29 @@ test("candidates wait for their description, in order, and are handed over once"
   assert.deepEqual(hold.take(0, "a", "s"), { candidates: [], end: false });
 });
 
-test("candidates whose description does not come are forgotten after ten seconds", () => {
+test("candidates whose description does not come are forgotten after twenty seconds", () => {
   const hold = new Hold();
   hold.put(0, "a", "s", { candidates: ["1"], end: false });
-  assert.deepEqual(hold.take(10_000, "a", "s").candidates, []);
+  hold.put(0, "a", "t", { candidates: ["1"], end: false });
+  assert.deepEqual(hold.take(19_999, "a", "s").candidates, ["1"]);
+  assert.deepEqual(hold.take(20_000, "a", "t").candidates, []);
+});
+
+test("candidates are held for no more than 64 sessions", () => {
+  const hold = new Hold();
+  for (let n = 0; n <= 64; n++) hold.put(0, "a", `s${n}`, { candidates: ["1"], end: false });
+  assert.deepEqual(hold.take(0, "a", "s0").candidates, []);
+  assert.deepEqual(hold.take(0, "a", "s1").candidates, ["1"]);
+});
+
+test("what was seen is remembered for longer than the gateway's history, and of no more than 512 sessions", () => {
+  const seen = new Seen();
+  seen.first(0, "a", "s0", 0);
+  assert.equal(seen.first(60_001, "a", "s0", 0), false);
+  for (let n = 1; n <= 511; n++) seen.first(60_001, "a", `s${n}`, 0);
+  assert.equal(seen.first(60_001, "a", "s0", 0), false);
+  seen.first(60_001, "a", "s512", 0);
+  assert.equal(seen.first(60_001, "a", "s0", 0), true, "the oldest made room");
 });
 
 test("no more than 40 candidates are held for one session", () => {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { mock } from "node:test";
 import { StarlingError } from "../dist/errors.js";
-import { begin, linked, listed, OWN, offer, pass, Stage, scene, settle } from "./fakes.mjs";
+import { answer, begin, linked, listed, OWN, offer, pass, Stage, scene, settle } from "./fakes.mjs";
 
 scene("over a reconnect links stay, and unanswered offers are repeated with the same seq", async (stage) => {
   await linked(stage);
@@ -28,6 +28,60 @@ scene("when publications were missed, unanswered offers are made anew", async (s
   const [first, second] = stage.signals;
   assert.deepEqual([stage.signals.length, first.session === second.session, second.seq], [2, false, 0]);
   assert.equal(stage.connections[0].closed, true);
+});
+
+scene(
+  "after every reconnect an answer that the server did not take is sent again, one that it took is not",
+  async (stage) => {
+    for (const recovered of [true, false]) {
+      stage = new Stage();
+      await begin(stage);
+      stage.hear("a", "1", 0, offer);
+      await settle();
+      stage.results = () => ({ error: { code: 503, message: "full" } });
+      stage.hear("b", "2", 0, offer);
+      await settle();
+      stage.listener.down();
+      stage.results = () => ({ ok: true });
+      await pass(3000);
+      stage.up({ recovered });
+      await pass(1000);
+      assert.deepEqual([stage.sent("a"), stage.sent("b")], [["answer"], ["answer", "answer"]], `${recovered}`);
+      assert.deepEqual(new Set(stage.signals.map(({ seq }) => seq)), new Set([0]));
+    }
+  },
+);
+
+scene("an offer is repeated after each reconnect, until its answer comes", async (stage) => {
+  await begin(stage, listed("a"));
+  for (let n = 0; n < 3; n++) {
+    stage.listener.down();
+    stage.up();
+    await pass(1000);
+  }
+  assert.deepEqual(stage.sent("a"), ["offer", "offer", "offer", "offer"]);
+  assert.equal(new Set(stage.signals.map(({ session, seq }) => `${session} ${seq}`)).size, 1);
+  stage.listener.down();
+  stage.up();
+  stage.hear("a", stage.signals[0].session, 0, answer); // it was among what was missed
+  await pass(1000);
+  assert.equal(stage.sent("a").length, 4);
+});
+
+scene("under another id peers are offered to anew, with tickets for it", async (stage) => {
+  await begin(stage, listed("a"));
+  stage.listener.down();
+  stage.lists.join = [{ ...listed("a")[0], ticket: "O:a for nnn" }];
+  stage.up({ peer: "nnn" });
+  await pass(1000);
+  const [first, second] = stage.signals;
+  assert.deepEqual(
+    [stage.sent("a"), second.ticket, second.seq, first.session === second.session],
+    [["offer", "offer"], "O:a for nnn", 0, false],
+  );
+  stage.hear("a", first.session, 0, answer);
+  await settle();
+  assert.equal(stage.connections[1].remote, null, "an answer to what is void");
 });
 
 scene("another id voids what is pending, and leaves open links open", async (stage) => {

@@ -135,17 +135,24 @@ function isFree(port) {
   });
 }
 
-/** A tab with the demo page in it, and what went wrong in that page. */
+/** A tab with the demo page in it, what went wrong in that page, and the commands that it sent to the gateway. */
 export async function openTab(context, url) {
   const page = await context.newPage();
   page.setDefaultTimeout(PATIENCE_MS);
   const errors = [];
+  const commands = [];
   page.on("pageerror", (error) => errors.push(error.message));
+  page.on("websocket", (socket) => {
+    socket.on("framesent", ({ payload }) => {
+      for (const line of `${payload}`.split("\n")) commands.push(JSON.parse(line));
+    });
+  });
   await page.goto(url);
   await page.waitForFunction(() => window.starling?.swarm?.state === "joined");
   return {
     page,
     errors,
+    commands,
     peer: () => page.evaluate(() => window.starling.swarm.peer),
     swarmSize: () =>
       page.evaluate(async () => {

@@ -5,6 +5,8 @@ import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { Demo, openBrowser, openTab } from "./stage.mjs";
 
+const sessionsOfLinks = () => [...window.starling.swarm.links.values()].map(({ session }) => session);
+
 // `make picture` points it at the README's picture; otherwise it lands beside what was built.
 const picture = process.env.PICTURE ?? fileURLToPath(new URL("../../dist/picture.png", import.meta.url));
 
@@ -45,6 +47,18 @@ describe("tabs of one swarm", { timeout: 120_000 }, () => {
     assert.equal(new Set(peers).size, 3);
     await demo.line("offer of");
     await demo.line("answer of");
+  });
+
+  test("an answer that goes out alone is published to the offerer's inbox, and makes a link", async () => {
+    const peers = await Promise.all(tabs.map((tab) => tab.peer()));
+    const links = (await Promise.all(tabs.map(({ page }) => page.evaluate(sessionsOfLinks)))).flat();
+    const commands = tabs.flatMap((tab) => tab.commands);
+    const published = commands.flatMap(({ publish }) => publish ?? []);
+    assert.ok(published.some(({ data }) => data.answer && links.includes(data.session)));
+    assert.ok(published.every(({ channel }) => peers.includes(channel.slice("inbox:".length))));
+    const called = commands.flatMap(({ rpc }) => (rpc?.method === "signal" ? [rpc.data.signals] : []));
+    const fallback = called.filter((signals) => signals.length === 1 && "answer" in signals[0]);
+    assert.equal(fallback.length, 0, "the gateway took none");
   });
 
   test("a megabyte goes across, and its hash is right", async () => {
