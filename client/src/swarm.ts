@@ -25,7 +25,10 @@ const BROWSER: Parts = {
   connect: (config) => new RTCPeerConnection(config),
 };
 
-/** After a reconnect, everybody comes at once; spread over this time, nobody waits long and the server can breathe. */
+/**
+ * After a reconnect, everybody comes at once, with a join and with signals that waited or are repeated. Spread over this
+ * time, nobody waits long and the server can breathe.
+ */
 const REJOIN_MS = 1000;
 /** How long `leave` waits for the server to hear of it. */
 const LEAVE_MS = 1000;
@@ -183,9 +186,9 @@ export class Swarm {
       return;
     }
     if (previous !== welcome.peer) this.#emitter.emit("identity", { peer: welcome.peer, previous });
-    this.#timers.after(REJOIN_MS * Math.random(), () => void this.#join());
-    // Not in this turn: the publications that we missed are about to be handed over, and may hold the answers.
-    this.#timers.after(0, () => {
+    // Never in this turn: the publications that we missed are about to be handed over, and may hold the answers.
+    this.#timers.after(REJOIN_MS * Math.random(), () => {
+      void this.#join();
       this.#mesh.resume(recovered);
       this.#outbox.open();
     });
@@ -306,6 +309,7 @@ export class Swarm {
   /** Closes links and attempts, with byes, and leaves. In this order, and all of it written before anything is awaited. */
   #sayGoodbye(reason: string): Promise<void> {
     this.#mesh.close(reason);
+    this.#outbox.open(); // it may not be, so soon after a reconnect
     this.#outbox.flush();
     return this.#gateway.call("leave", { swarm: this.name }).then(
       () => {},

@@ -263,6 +263,30 @@ scene(
   },
 );
 
+scene("an offer that the server took once ends when its peer is gone at a repeat", async (stage) => {
+  await begin(stage, listed("a"));
+  stage.results = () => ({ error: { code: 410, message: "the peer has left the swarm" } });
+  await pass(1800);
+  assert.deepEqual(stage.phases("a"), ["gone"]);
+});
+
+scene("a second answer is not for us", async (stage) => {
+  await begin(stage, listed("a"));
+  const [{ session }] = stage.signals;
+  stage.hear("a", session, 0, answer);
+  stage.hear("a", session, 1, { answer: { sdp: "v=0 another" } });
+  await settle();
+  assert.equal(stage.connections[0].remote.sdp, "v=0 answer");
+});
+
+scene("a connection that fails ends its attempt at once", async (stage) => {
+  await begin(stage);
+  stage.hear("a", "theirs", 0, offer);
+  await settle();
+  stage.connections[0].turn("failed");
+  assert.deepEqual(stage.phases("a"), ["answering", "failed"]);
+});
+
 scene("an offer that was never taken is given up after its retries", async (stage) => {
   stage.results = () => ({ error: { code: 503, message: "full" } });
   await begin(stage, listed("a"));

@@ -81,6 +81,17 @@ scene("a thousand tabs whose gateway was restarted join again over a second", as
   mock.restoreAll();
 });
 
+scene("what they repeat or held back meanwhile comes at the same moments", async () => {
+  for (const recovered of [true, false]) {
+    const tabs = await crowd(listed("a"));
+    for (const tab of tabs) tab.listener.down();
+    for (const tab of tabs) tab.up({ recovered });
+    await settle();
+    assertEven(await counted(tabs, 1000, offers), 0, 1000);
+    mock.restoreAll();
+  }
+});
+
 scene("a thousand tabs that a server has forgotten join again over a second", async () => {
   const tabs = await crowd();
   for (const tab of tabs) tab.more.peers = { joined: false };

@@ -128,6 +128,18 @@ scene("leave says bye and leave, closes everything, and can be said twice", asyn
   await assert.rejects(stage.swarm.refresh(), { code: 6 });
 });
 
+scene("who leaves right after a reconnect says its byes too", async (stage) => {
+  await linked(stage);
+  stage.listener.down();
+  stage.up();
+  await stage.swarm.leave();
+  assert.deepEqual(
+    stage.calls.slice(-2).map(([method]) => method),
+    ["signal", "leave"],
+  );
+  assert.equal(stage.signals.at(-1).bye.reason, "leave");
+});
+
 scene("a final refusal after the join is an error, and the end", async (stage) => {
   await linked(stage);
   stage.listener.refused(new StarlingError(4501, "token expired"));
