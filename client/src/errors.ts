@@ -37,11 +37,11 @@ export class StarlingError extends Error {
 const CENTRIFUGO_INTERNAL = 100;
 
 /** An older server's answer to a publication, and Centrifugo's where nobody may publish: 102, 103 and 108. */
-const NO_WAY: readonly number[] = [404, 102, 103, 108];
+const CANNOT_PUBLISH: readonly number[] = [404, 102, 103, 108];
 
 /** Whether a publication failed because this server takes none, whatever it says. */
-export function isNoWay({ code }: StarlingError): boolean {
-  return NO_WAY.includes(code);
+export function cannotPublish({ code }: StarlingError): boolean {
+  return CANNOT_PUBLISH.includes(code);
 }
 
 /** What `centrifuge` rejects a call with. Its own codes are below 100: a timeout, a closed connection, and so on. */

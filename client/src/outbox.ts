@@ -1,6 +1,6 @@
 // Signals on their way out: whatever is said in one turn goes in as few `signal` calls as the limits allow, an answer
 // alone is published, nothing is sent while the connection is away, and every signal hears what came of it.
-import { Code, isNoWay, type StarlingError } from "./errors.js";
+import { Code, cannotPublish, type StarlingError } from "./errors.js";
 import { LIMITS, type Outgoing, type SignalResult } from "./protocol.js";
 import { byteLength } from "./sdp.js";
 import { Timers } from "./timers.js";
@@ -111,7 +111,7 @@ export class Outbox {
       await this.#ways.publish(first);
       return [{ ok: true }];
     } catch (thrown) {
-      if (!isNoWay(thrown as StarlingError)) throw thrown;
+      if (!cannotPublish(thrown as StarlingError)) throw thrown;
       this.#canPublish = false;
       return this.#ways.call(signals);
     }

@@ -131,7 +131,7 @@ export class Stage {
 
   /** A gateway that takes publications, unless `noPublish` is the error that it answers with. */
   async publish(to, data) {
-    this.calls.push(["publish", { to, ...data }]);
+    this.calls.push(["publish", data, to]);
     const error = this.noPublish ?? this.failing;
     if (error !== undefined) throw error;
     const { error: refused } = this.results({ to, ...data });
@@ -150,8 +150,8 @@ export class Stage {
 
   /** Every signal that was sent, in order, whichever way it went. */
   get signals() {
-    return this.calls.flatMap(([method, data]) => {
-      if (method === "publish") return [data];
+    return this.calls.flatMap(([method, data, to]) => {
+      if (method === "publish") return [{ to, ...data }];
       return method === "signal" ? data.signals : [];
     });
   }

@@ -54,8 +54,8 @@ scene("an answer alone is published, and so are its repeats, as the one signal t
   await settle();
   const [published, again] = stage.calls.slice(1);
   const { answer: said, ...head } = published[1];
-  assert.deepEqual(published[0], "publish");
-  assert.deepEqual(head, { to: "a", swarm: "s", ticket: "A:a", session: "theirs", seq: 0 });
+  assert.deepEqual([published[0], published[2]], ["publish", "a"]);
+  assert.deepEqual(head, { swarm: "s", ticket: "A:a", session: "theirs", seq: 0 }, "whom it is for, says the channel");
   assert.match(said.sdp, /^v=0\r\n/);
   assert.deepEqual(again, published);
 });

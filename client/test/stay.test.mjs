@@ -215,6 +215,21 @@ scene("what waited to be said under an id is not said under another", async (sta
   assert.deepEqual(stage.signals, []);
 });
 
+scene("a bye that waited under an id is not said under another, and is said under the same", async (stage) => {
+  for (const [peer, sent] of [
+    ["nnn", ["offer"]],
+    [OWN, ["offer", "bye"]],
+  ]) {
+    stage = new Stage();
+    await linked(stage);
+    stage.listener.down();
+    stage.swarm.links.get("a").close();
+    stage.up({ peer });
+    await pass(1000);
+    assert.deepEqual(stage.sent("a"), sent);
+  }
+});
+
 scene("an answer that waited for the connection is sent when it is back", async (stage) => {
   await begin(stage);
   stage.hear("a", "theirs", 0, offer);
