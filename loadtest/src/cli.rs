@@ -177,7 +177,10 @@ impl Common {
         ensure!(clients <= MOST_CLIENTS, "{clients} clients are too many: at most {MOST_CLIENTS} fit");
         match plan {
             Plan::Pairs(pairs) => {
-                ensure!(pairs >= fan, "--pairs {pairs} has too few receivers for {fan} offers in a call: take {fan} or more");
+                ensure!(
+                    pairs >= fan,
+                    "--pairs {pairs} has too few receivers for {fan} offers in a call: take {fan} or more"
+                );
             }
             Plan::Swarms { size, .. } => {
                 ensure!(size > fan, "--swarm-size {size} has too few receivers: take {} or more", fan + 1);

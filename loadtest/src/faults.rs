@@ -105,12 +105,7 @@ impl Scenario {
 }
 
 /// Starts everything, breaks it so many times under load, lets it settle, and judges.
-pub async fn run(
-    scenario: Scenario,
-    times: u16,
-    options: &Options,
-    stack: &stack::Options,
-) -> anyhow::Result<Verdict> {
+pub async fn run(scenario: Scenario, times: u16, options: &Options, stack: &stack::Options) -> anyhow::Result<Verdict> {
     ensure!(options.rate.is_some(), "faults need a rate: without one nobody offers while something is broken");
     let mut stack = Stack::start(stack).await?;
     let url = stack.url();

@@ -4,8 +4,8 @@
 //! happened, `checker` judges it, `stack` starts everything on loopback, `faults` breaks it.
 
 pub mod checker;
-pub mod client;
 pub mod cli;
+pub mod client;
 pub mod faults;
 pub mod history;
 pub mod load;

@@ -225,7 +225,9 @@ impl Run {
             }
             if began.elapsed() > patience {
                 let count = self.count;
-                bail!("only {ready} of {count} clients found whom they need within {patience:?}: are there enough in a swarm?");
+                bail!(
+                    "only {ready} of {count} clients found whom they need within {patience:?}: are there enough in a swarm?"
+                );
             }
             self.look(&format!("{ready} of {} clients have met", self.count)).await;
         }

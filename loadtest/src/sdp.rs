@@ -122,9 +122,10 @@ fn joined(mut parts: Vec<Part>, next: Part) -> Vec<Part> {
 pub fn name_of(raw: &str) -> Option<u64> {
     let at = raw.find(FINGERPRINT)? + FINGERPRINT.len();
     let fingerprint = raw.get(at..at + 95)?;
-    let name = fingerprint.split(':').take(8).try_fold(0, |name, byte| {
-        Some(name << 8 | u64::from(u8::from_str_radix(byte, 16).ok()?))
-    })?;
+    let name = fingerprint
+        .split(':')
+        .take(8)
+        .try_fold(0, |name, byte| Some(name << 8 | u64::from(u8::from_str_radix(byte, 16).ok()?)))?;
     let mut expected = String::with_capacity(128);
     push_fingerprint(&mut expected, name);
     let whole = expected == fingerprint;

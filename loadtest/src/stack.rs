@@ -93,9 +93,8 @@ impl Stack {
         });
         let config = Config::from_text(&toml_of(&settings))?;
         let settings = variables(&settings);
-        let backends: Vec<Backend> = (0..options.backends)
-            .map(|_| Backend { child: None, proxy: free_port(), admin: free_port() })
-            .collect();
+        let backends: Vec<Backend> =
+            (0..options.backends).map(|_| Backend { child: None, proxy: free_port(), admin: free_port() }).collect();
         let mut redis = None;
         let mut engine = None;
         if options.redis {
@@ -264,7 +263,8 @@ fn toml_of(settings: &serde_json::Value) -> String {
 
 fn variables(settings: &serde_json::Value) -> Vec<(String, String)> {
     let parts = settings.as_object().into_iter().flatten();
-    let fields = parts.flat_map(|(part, fields)| fields.as_object().into_iter().flatten().map(move |field| (part, field)));
+    let fields =
+        parts.flat_map(|(part, fields)| fields.as_object().into_iter().flatten().map(move |field| (part, field)));
     let variable = |(part, (field, value)): (&String, (&String, &serde_json::Value))| {
         let name = format!("STARLING_{part}__{field}").to_ascii_uppercase();
         (name, value.as_str().map_or_else(|| value.to_string(), str::to_owned))

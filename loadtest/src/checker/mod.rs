@@ -28,7 +28,7 @@ mod receivers;
 #[cfg(test)]
 mod tests;
 
-use receivers::{Receivers, Reach};
+use receivers::{Reach, Receivers};
 
 /// Examples that are kept of what is wrong.
 const EXAMPLES: usize = 20;
@@ -277,7 +277,8 @@ impl Checker {
         let me = self.receivers.name(client);
         let found = self.receivers.client(from).and_then(|from| self.find(id, from, seq));
         let Some(index) = found else {
-            let example = || format!("client {client} received signal {seq} of session {id:016x} from {from}, never sent");
+            let example =
+                || format!("client {client} received signal {seq} of session {id:016x} from {from}, never sent");
             self.verdict.add(Wrong::Forged, example);
             return None;
         };

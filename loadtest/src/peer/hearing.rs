@@ -98,8 +98,8 @@ impl Peer {
         let results = results.map(|reply| reply.results).unwrap_or_default();
         for (n, (session, seq)) in signals.iter().copied().enumerate() {
             // A reply to a publication is `ok` when it is no error; a result that is missing is one.
-            let missing = (data.is_some() && results.len() != signals.len())
-                .then_some(Refusal { code: 100, retry_ms: 500 });
+            let missing =
+                (data.is_some() && results.len() != signals.len()).then_some(Refusal { code: 100, retry_ms: 500 });
             let refusal = error.or(missing).or_else(|| results.get(n).and_then(|result| result.error));
             let code = refusal.map_or(0, |refusal| refusal.code);
             self.shared.log.add(self.number, What::Answered { session, seq, call, code });

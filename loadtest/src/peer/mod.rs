@@ -316,9 +316,8 @@ impl Peer {
     fn list(&mut self, method: &str, rest: String) {
         let id = self.call(Call::List);
         let swarm = &self.swarm;
-        let line = format!(
-            "{{\"id\":{id},\"rpc\":{{\"method\":\"{method}\",\"data\":{{\"swarm\":\"{swarm}\",{rest}}}}}}}"
-        );
+        let line =
+            format!("{{\"id\":{id},\"rpc\":{{\"method\":\"{method}\",\"data\":{{\"swarm\":\"{swarm}\",{rest}}}}}}}");
         self.out.push(line);
     }
 

@@ -1,9 +1,6 @@
 //! What a peer says: rounds of offers, descriptions, candidates and byes, and what is said again.
 
-use std::{
-    cmp::Reverse,
-    sync::atomic::Ordering::Relaxed,
-};
+use std::{cmp::Reverse, sync::atomic::Ordering::Relaxed};
 
 use rand::RngExt;
 use starling::protocol::{MAX_SIGNAL_REQUEST, MAX_SIGNALS};
