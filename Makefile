@@ -2,9 +2,9 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check page picture bench-links bench-relay clean
+.PHONY: help demo test check page picture bench-links bench-relay load fault clean
 
-# Options of `starling demo`, such as ARGS="--port 18080".
+# Options of what is run, such as ARGS="--port 18080" for `make demo`.
 ARGS ?=
 # Finds Centrifugo or builds it; what follows in the same recipe line uses it.
 GATEWAY := CENTRIFUGO=$$(scripts/centrifugo); export CENTRIFUGO
@@ -47,7 +47,19 @@ bench-links: page ## page load to open data channel, ten times
 
 bench-relay: ## offer to delivery, one pair at a time
 	@scripts/need cargo
-	@$(GATEWAY); cargo bench --bench relay
+	@$(GATEWAY); cargo build --release --workspace && target/release/starling-load load --stack --pairs 1 --time 8s
+
+load: ## 10 s of load on everything, started on loopback; every signal is checked. ARGS as `starling-load load` takes them
+	@scripts/need cargo
+	@$(GATEWAY); cargo build --release --workspace && \
+	target/release/starling-load load --stack --pairs 50 --offers-per-call 8 --time 10s $(ARGS)
+
+fault: ## two backends; kill, restart and stall them and the gateway under load; every signal is checked
+	@scripts/need cargo haproxy redis
+	@$(GATEWAY); cargo build --release --workspace && \
+	for scenario in kill-backend rolling-restart kill-gateway "kill-gateway --engine redis" stall-gateway; do \
+		timeout 300 target/release/starling-load fault $$scenario --byes --trickle 3 $(ARGS); \
+	done
 
 clean: ## remove what was built and installed here
 	@rm -rf target client/dist client/node_modules .tools

@@ -94,9 +94,9 @@ impl Scenario {
                 Ok(1)
             }
             Self::StallGateway => {
-                stack.stall_gateway(true)?;
+                stack.stall_gateway().await?;
                 sleep(STALL).await;
-                stack.stall_gateway(false)?;
+                stack.release_gateway()?;
                 sleep(AFTER).await;
                 Ok(1)
             }
@@ -130,6 +130,9 @@ pub async fn run(scenario: Scenario, times: u16, options: &Options, stack: &stac
     let wanted = u32::from(times) * scenario.faults_each();
     if faults != wanted {
         complaints.push(format!("{faults} faults instead of {wanted} in {took:?}"));
+    }
+    if outcome.counts.measured == 0 {
+        complaints.push("nothing was relayed while something was broken".to_owned());
     }
     Ok(Verdict { scenario, faults, outcome, complaints })
 }

@@ -126,6 +126,27 @@ pub struct Run {
 }
 
 impl Options {
+    /// So many pairs in a closed loop for a second, one offer in a call, with everything else as it is when nobody asks.
+    pub fn pairs(pairs: usize) -> Self {
+        Self {
+            plan: Plan::Pairs(pairs),
+            fan: 1,
+            publishes: false,
+            rate: None,
+            time: Duration::from_secs(1),
+            warm_up: Duration::ZERO,
+            trickle: 0,
+            gather: Duration::ZERO,
+            byes: false,
+            sdp_bytes: None,
+            seed: any_seed(),
+            swarms: "load/".to_owned(),
+            history: None,
+            backends: 1,
+            progress: false,
+        }
+    }
+
     /// Signals that a session takes.
     fn signals_per_session(&self) -> usize {
         let gather = u64::try_from(self.gather.as_millis()).unwrap_or(0);

@@ -44,6 +44,12 @@ impl Process {
         Some((next()? + next()?) / TICKS)
     }
 
+    /// Whether it was told to stand still, and does.
+    pub fn is_stopped(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+    }
+
     /// Memory in use, in bytes; 0 when it has ended.
     pub fn memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();

@@ -91,7 +91,7 @@ impl Stack {
             "token": { "keys": [{ "id": "load", "alg": "HS256", "secret": made_up() }] },
             "ticket": { "keys": [{ "id": 1, "secret": made_up() }] },
         });
-        let config = Config::from_text(&toml_of(&settings))?;
+        let config = Config::from_text(&toml::to_string(&settings)?)?;
         let settings = variables(&settings);
         let backends: Vec<Backend> =
             (0..options.backends).map(|_| Backend { child: None, proxy: free_port(), admin: free_port() }).collect();
@@ -215,9 +215,22 @@ impl Stack {
         timeout(PATIENCE, gateway.ended()).await.context("the gateway did not end")
     }
 
-    /// Stops and continues the gateway's process.
-    pub fn stall_gateway(&self, stalled: bool) -> anyhow::Result<()> {
-        kill(self.gateway_pid(), if stalled { Signal::STOP } else { Signal::CONT })
+    /// Stops the gateway's process, and makes sure that it stands still.
+    pub async fn stall_gateway(&self) -> anyhow::Result<()> {
+        let pid = self.gateway_pid();
+        kill(pid, Signal::STOP)?;
+        let process = Process { name: "gateway".to_owned(), pid: pid.context("the gateway does not run")? };
+        let began = Instant::now();
+        while !process.is_stopped() {
+            ensure!(began.elapsed() < PATIENCE, "the gateway does not stand still");
+            sleep(Duration::from_millis(5)).await;
+        }
+        Ok(())
+    }
+
+    /// Lets the gateway's process go on.
+    pub fn release_gateway(&self) -> anyhow::Result<()> {
+        kill(self.gateway_pid(), Signal::CONT)
     }
 
     /// Ends everything in order. Says what did not end well.
@@ -246,19 +259,6 @@ pub fn token(config: &Config, swarms: &str) -> anyhow::Result<String> {
 fn kill(pid: Option<u32>, signal: Signal) -> anyhow::Result<()> {
     let pid = pid.and_then(|pid| Pid::from_raw(pid.try_into().ok()?)).context("the process has ended already")?;
     kill_process(pid, signal).context("the process cannot be signalled")
-}
-
-fn toml_of(settings: &serde_json::Value) -> String {
-    // Two levels, of texts and lists of flat objects: what TOML writes inline like JSON with `=`.
-    let mut out = String::new();
-    for (part, fields) in settings.as_object().into_iter().flatten() {
-        out.push_str(&format!("[{part}]\n"));
-        for (field, value) in fields.as_object().into_iter().flatten() {
-            let value = value.to_string().replace("\":", "\"=");
-            out.push_str(&format!("{field} = {value}\n"));
-        }
-    }
-    out
 }
 
 fn variables(settings: &serde_json::Value) -> Vec<(String, String)> {

@@ -4,6 +4,7 @@ mod admin;
 mod client;
 mod command_line;
 mod connect;
+mod faults;
 mod gateway_config;
 mod gateways;
 mod inbox;

@@ -1,14 +1,6 @@
 //! A backend and a real Centrifugo, on ports of their own.
 
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
-    sync::{
-        LazyLock, OnceLock,
-        atomic::{AtomicU16, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{path::PathBuf, sync::OnceLock, time::Duration};
 
 use serde_json::{Value, json};
 use starling::{
@@ -23,6 +15,7 @@ use starling::{
 };
 
 pub use starling::demo::gateway::Transport;
+pub use starling_load::ports::{free_port, loopback};
 
 use crate::client::{Client, Connected};
 
@@ -33,18 +26,6 @@ pub struct World {
     pub clock: Clock,
     pub gateway: Option<GatewayProcess>,
     setup: GatewaySetup,
-}
-
-pub fn loopback(port: u16) -> SocketAddr {
-    (Ipv4Addr::LOCALHOST, port).into()
-}
-
-/// A port that was free a moment ago, and is not one that the kernel gives to outgoing connections.
-pub fn free_port() -> u16 {
-    static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| AtomicU16::new(rand::random_range(10_000..30_000)));
-    std::iter::repeat_with(|| NEXT.fetch_add(1, Relaxed))
-        .find(|port| std::net::TcpListener::bind(loopback(*port)).is_ok())
-        .expect("one of thousands is free")
 }
 
 /// The Centrifugo that `make test` has found or built.

@@ -122,6 +122,8 @@ pub struct Peer {
     swarm: Arc<str>,
     phase: Phase,
     connected: bool,
+    /// Since when it is connected, or was.
+    since: u64,
     me: Option<PeerId>,
     resume: Box<str>,
     epoch: Box<str>,
@@ -152,6 +154,7 @@ impl Peer {
             swarm,
             phase: Phase::Meeting,
             connected: false,
+            since: 0,
             me: None,
             resume: "".into(),
             epoch: "".into(),
@@ -209,6 +212,7 @@ impl Peer {
             self.void(is_same);
         }
         self.connected = true;
+        self.since = self.heard;
         self.me = Some(me);
         self.resume = welcome.data.resume.into();
         self.epoch = inbox.epoch.into();

@@ -65,7 +65,8 @@ impl Peer {
     fn planned(&mut self, at: u64, now: u64) {
         let Some(interval) = self.shared.behaviour.interval.filter(|_| self.phase == Phase::Running) else { return };
         self.timers.push(Reverse((at + interval, Timer::Plan)));
-        if !self.can_offer() {
+        // What was planned for a time without a connection is not made up for: it would be a burst.
+        if !self.can_offer() || at < self.since {
             self.shared.skipped.fetch_add(1, Relaxed);
             return;
         }

@@ -1,0 +1,61 @@
+//! Two backends behind a balancer, something that breaks under load, and the checker over everything that clients saw.
+//! Short and slow runs of what `make fault` does at length.
+
+use starling_load::{
+    faults::{self, Scenario, Verdict},
+    load::Options,
+    stack,
+};
+
+use crate::world::{Transport, centrifugo};
+
+/// A few pairs that offer, trickle and say bye while this happens.
+async fn broken(scenario: Scenario, times: u16, redis: bool) -> Verdict {
+    let options = Options { rate: Some(200.0), trickle: 2, byes: true, backends: 2, ..Options::pairs(8) };
+    let stack = stack::Options {
+        starling: env!("CARGO_BIN_EXE_starling").into(),
+        centrifugo: centrifugo(),
+        backends: 2,
+        redis,
+        transport: Transport::Grpc,
+    };
+    let verdict = faults::run(scenario, times, &options, &stack).await.unwrap();
+    let counts = &verdict.outcome.counts;
+    assert!(verdict.complaints.is_empty(), "{}", verdict.table());
+    assert!(counts.acknowledged > 0 && counts.measured > 0, "{}", verdict.table());
+    assert!(counts.sessions.get("linked").is_some_and(|linked| *linked > 0), "{}", verdict.table());
+    verdict
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_backend_that_is_killed_loses_nothing_acknowledged() {
+    let verdict = broken(Scenario::KillBackend, 2, false).await;
+    assert_eq!((verdict.faults, verdict.outcome.counts.reconnects), (2, 0), "{}", verdict.table());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_rolling_restart_loses_nothing_acknowledged() {
+    let verdict = broken(Scenario::RollingRestart, 1, false).await;
+    assert_eq!((verdict.faults, verdict.outcome.counts.reconnects), (2, 0), "{}", verdict.table());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn clients_of_a_gateway_that_is_killed_know_what_is_void() {
+    let verdict = broken(Scenario::KillGateway, 1, false).await;
+    let counts = &verdict.outcome.counts;
+    assert_eq!((counts.reconnects, counts.reconnects_recovered), (16, 0), "{}", verdict.table());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn with_a_redis_clients_of_a_gateway_that_is_killed_recover_everything() {
+    let verdict = broken(Scenario::KillGateway, 1, true).await;
+    let counts = &verdict.outcome.counts;
+    assert_eq!((counts.reconnects, counts.reconnects_recovered), (16, 16), "{}", verdict.table());
+    assert_eq!(verdict.outcome.verdict.void, 0, "{}", verdict.table());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_gateway_that_stalls_loses_nothing_acknowledged() {
+    let verdict = broken(Scenario::StallGateway, 1, false).await;
+    assert_eq!(verdict.faults, 1, "{}", verdict.table());
+}
