@@ -307,7 +307,7 @@ fn start_balancer(listen: SocketAddr, backends: &[Backend]) -> anyhow::Result<(C
 }
 
 /// How calls are spread, and what happens to those whose backend is gone.
-const BALANCER: &str = include_str!("../balancer.cfg");
+const BALANCER: &str = include_str!("../../centrifugo/haproxy.cfg");
 
 /// The program that `--starling` names, or the one beside this one.
 pub fn find_starling(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
