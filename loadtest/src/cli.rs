@@ -111,7 +111,7 @@ struct Load {
     /// Backends to start with --stack; two get a balancer
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
     backends: u8,
-    /// The gateway, such as ws://127.0.0.1:8000/connection/websocket
+    /// The gateway, such as `ws://127.0.0.1:8000/connection/websocket`
     #[arg(long, required_unless_present = "stack")]
     url: Option<String>,
     /// An access token for swarms that begin with load/ (`starling token --swarm 'load/*'`)

@@ -1,6 +1,6 @@
 //! A backend and a real Centrifugo, on ports of their own.
 
-use std::{path::PathBuf, sync::OnceLock, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::OnceLock, time::Duration};
 
 use serde_json::{Value, json};
 use starling::{

@@ -165,7 +165,7 @@ impl Checker {
         }
         match what {
             What::Begin { backends } => (self.backends, self.began) = (backends, true),
-            What::Measure { .. } => {}
+            What::Measure { .. } | What::Unknown { .. } => {}
             What::Finish => self.finished = true,
             What::Connected { peer, recovered } => self.receivers.connected(at, client, peer, recovered),
             What::Lost => self.receivers.lost(at, client),
@@ -173,7 +173,6 @@ impl Checker {
                 self.sent((at, client), to, (session, seq), (kind, name), planned, call);
             }
             What::Answered { session, seq, call, code } => self.answered(at, client, (session, seq), call, code),
-            What::Unknown { .. } => {}
             What::Received { from, session, seq, kind, name, fate, .. } => {
                 return self.received((at, client), from, (session, seq), (kind, name), fate);
             }
