@@ -155,6 +155,21 @@ test("a gateway that takes no publications is called at once, and asked again on
   }
 });
 
+test("a signal that the connection breaks under three times is given up", async () => {
+  const broken = () => {
+    throw new StarlingError(4, "timeout", true);
+  };
+  const { calls, published, outbox } = recorded(broken, broken);
+  const results = [];
+  outbox.open();
+  outbox.push(offer("a"), (result) => results.push(result));
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  outbox.push(answer("b"), (result) => results.push(result));
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  assert.deepEqual([calls.length, published.length], [3, 3]);
+  assert.deepEqual(results, Array(2).fill({ ok: false, code: 4, message: "timeout" }));
+});
+
 test("a publication that the connection broke under is published again", async () => {
   const failures = [new StarlingError(4, "closed", true)];
   const { calls, published, outbox } = recorded(undefined, () => {
