@@ -6,7 +6,8 @@
 //!
 //! 1. **Nothing is lost.** An offer, answer or bye with an `ok` is seen by its receiver's application, if the receiver
 //!    stayed connected or came back within 60 s and recovered what it had missed. A receiver that came back without (or
-//!    under another name, or later) knows that its sessions are void: what was on its way is counted as void.
+//!    under another name, or later) knows that its sessions are void: what was on its way is counted as void. This holds
+//!    for each time that a signal was sent and got an `ok`: a repeat that arrives does not make up for one that did not.
 //! 2. **Nothing goes to somebody else** than the one it was addressed to.
 //! 3. **Nothing is made up**: what is received was sent, by the one it says, and says what was sent.
 //! 4. **Once**: the application sees each signal at most once.
@@ -119,6 +120,9 @@ struct Signal {
     /// When the signal with the last `ok` was sent, and when that came.
     last_acknowledged: (u64, u64),
     answered: bool,
+    /// How often it had an `ok`, and how often it came.
+    oks: u32,
+    arrivals: u32,
     seen: Option<u64>,
     stale: bool,
     held: bool,
@@ -165,7 +169,6 @@ impl Checker {
         }
         match what {
             What::Begin { backends } => (self.backends, self.began) = (backends, true),
-            What::Measure { .. } | What::Unknown { .. } => {}
             What::Finish => self.finished = true,
             What::Connected { peer, recovered } => self.receivers.connected(at, client, peer, recovered),
             What::Lost => self.receivers.lost(at, client),
@@ -173,6 +176,7 @@ impl Checker {
                 self.sent((at, client), to, (session, seq), (kind, name), planned, call);
             }
             What::Answered { session, seq, call, code } => self.answered(at, client, (session, seq), call, code),
+            What::Measure { .. } | What::Unknown { .. } => {}
             What::Received { from, session, seq, kind, name, fate, .. } => {
                 return self.received((at, client), from, (session, seq), (kind, name), fate);
             }
@@ -239,6 +243,8 @@ impl Checker {
             acknowledged: None,
             last_acknowledged: (0, 0),
             answered: false,
+            oks: 0,
+            arrivals: 0,
             seen: None,
             stale: false,
             held: false,
@@ -259,6 +265,7 @@ impl Checker {
             if signal.acknowledged.is_none() && is_awaited {
                 self.unseen += 1;
             }
+            signal.oks += 1;
             signal.acknowledged.get_or_insert((at, call));
             let sent = if call == signal.last_call { signal.last_sent } else { signal.first_sent };
             signal.last_acknowledged = (sent, at);
@@ -291,6 +298,7 @@ impl Checker {
             self.verdict.add(Wrong::Misrouted, example);
             return None;
         }
+        signal.arrivals += 1;
         if (signal.kind, signal.name) != (kind, name) {
             let example = || format!("client {client} received signal {seq} of session {id:016x} changed");
             self.verdict.add(Wrong::Corrupted, example);
@@ -346,24 +354,7 @@ impl Checker {
     fn judge(&mut self, id: u64, session: &Session) {
         for signal in &session.signals {
             self.verdict.unknown += u64::from(!signal.answered);
-            if signal.seen.is_some() || signal.acknowledged.is_none() {
-                continue;
-            }
-            if !signal.kind.is_express() {
-                self.verdict.candidates_lost += 1;
-            } else if signal.stale {
-                self.verdict.stale += 1;
-            } else {
-                match self.receivers.reach(signal.to, signal.last_acknowledged) {
-                    Reach::Void => self.verdict.void += 1,
-                    Reach::Absent => self.verdict.absent += 1,
-                    Reach::There => {
-                        let Signal { kind, seq, from, to, .. } = signal;
-                        let example = || format!("{kind:?} {seq} of client {from} to {to} in session {id:016x}");
-                        self.verdict.add(Wrong::Lost, example);
-                    }
-                }
-            }
+            self.judge_arrival(id, signal);
         }
         for first in &session.signals {
             for second in session.signals.iter().filter(|second| second.from == first.from && second.seq > first.seq) {
@@ -371,6 +362,31 @@ impl Checker {
                     let (a, b, from) = (first.seq, second.seq, first.from);
                     let example = || format!("signal {b} of client {from} before {a} in session {id:016x}");
                     self.verdict.add(Wrong::Order, example);
+                }
+            }
+        }
+    }
+
+    /// Whether a signal came that had to come.
+    fn judge_arrival(&mut self, id: u64, signal: &Signal) {
+        let Signal { kind, seq, from, to, oks, arrivals, .. } = signal;
+        if signal.acknowledged.is_none() || arrivals >= oks {
+            self.verdict.stale += u64::from(signal.stale && *oks > 0);
+        } else if !kind.is_express() {
+            self.verdict.candidates_lost += u64::from(*arrivals == 0);
+        } else {
+            // What came at all may have come before its receiver's sessions were void, or after.
+            let sent = if *arrivals == 0 { signal.last_acknowledged.0 } else { signal.first_sent };
+            match self.receivers.reach(*to, (sent, signal.last_acknowledged.1)) {
+                Reach::Void => self.verdict.void += u64::from(*arrivals == 0),
+                Reach::Absent => self.verdict.absent += u64::from(*arrivals == 0),
+                Reach::There => {
+                    let example = || {
+                        format!(
+                            "{kind:?} {seq} of client {from} to {to} in session {id:016x}: {oks} oks, {arrivals} came"
+                        )
+                    };
+                    self.verdict.add(Wrong::Lost, example);
                 }
             }
         }

@@ -224,6 +224,21 @@ fn a_client_that_drops_what_it_needs_is_found() {
 }
 
 #[test]
+fn a_repeat_does_not_make_up_for_one_that_was_lost() {
+    let mut writer = Writer::new();
+    writer.sent(0, 1, 1, 0, Kind::Offer);
+    writer.answered(0, 1, 0, 0);
+    writer.relayed(0, 1, 1, 0, Kind::Offer);
+    assert_eq!(writer.verdict().wrong, only(Wrong::Lost));
+
+    let mut writer = Writer::new();
+    writer.sent(0, 1, 1, 0, Kind::Offer);
+    writer.answered(0, 1, 0, 503);
+    writer.relayed(0, 1, 1, 0, Kind::Offer);
+    assert!(writer.verdict().is_clean());
+}
+
+#[test]
 fn what_was_never_acknowledged_may_be_missing_and_is_counted() {
     let mut writer = Writer::new();
     writer.sent(0, 1, 1, 0, Kind::Offer);
