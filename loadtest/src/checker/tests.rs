@@ -1,5 +1,7 @@
 //! Broken histories: each thing that can be wrong, once in 100,000 signals, has to be found, and nothing else.
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::history::End;
 

@@ -17,6 +17,8 @@ use crate::{
 const REPEATS: [u64; 3] = [1_500_000, 2_500_000, 4_000_000];
 /// A call that is later than this is counted, in microseconds.
 const LATE: u64 = 20_000;
+/// What a signal takes, about: its text is put together without growing.
+const ROOM: usize = 2048;
 /// How much of a call is left to what is around its signals.
 const CALL_ROOM: usize = MAX_SIGNAL_REQUEST - 1024;
 
@@ -180,12 +182,13 @@ impl Peer {
         }
         let mut pending = std::mem::take(&mut self.pending);
         let mut together: Vec<(u64, u32)> = Vec::new();
-        let mut body = String::new();
+        let mut body = String::with_capacity(ROOM * pending.len().min(MAX_SIGNALS));
+        let mut text = String::with_capacity(ROOM);
         for (id, seq) in pending.drain(..) {
             let Some(session) = self.sessions.get(&id) else { continue };
             let Some(signal) = session.outgoing(id, seq) else { continue };
             let to = session.with;
-            let mut text = String::with_capacity(2048);
+            text.clear();
             let publishes = self.shared.behaviour.publishes && signal.kind == Kind::Answer;
             if !publishes {
                 text.push_str("{\"to\":\"");
