@@ -112,7 +112,7 @@ impl App {
         for lane in lanes {
             app.lanes.start(|stop| lane.run(stop));
         }
-        app.calls.start(|stop| listener::serve(proxy_listener, proxy::router(proxy), stop));
+        app.calls.start(|stop| listener::serve(proxy_listener, proxy::service(proxy), stop));
         app.admin.enter(Phase::Running);
         info!("Serving proxy calls on {proxy_address}, health and metrics on {admin_address}");
         Ok(app)

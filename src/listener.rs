@@ -1,8 +1,9 @@
 //! A listener that speaks HTTP/1.1 and HTTP/2 without TLS, with limits on what a caller may take, and a graceful stop.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{extract::Request, response::Response};
+use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
@@ -14,7 +15,9 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tower_http::timeout::RequestBodyTimeoutLayer;
+use tower_http::timeout::{RequestBodyTimeoutLayer, TimeoutBody};
+use tower_layer::Layer;
+use tower_service::Service;
 use tracing::{debug, warn};
 
 /// Most connections at once; Centrifugo needs one over gRPC, and a few hundred over HTTP.
@@ -32,9 +35,23 @@ const MAX_STREAMS: u32 = 100_000;
 /// What an HTTP/2 connection begins with (RFC 9113, section 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Serves `router` until told to stop; then takes no more calls and finishes those in hand.
-pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
-    let router = router.layer(RequestBodyTimeoutLayer::new(SILENCE));
+/// A request as it reaches a service: its body ends when it says nothing for too long.
+pub type Call = Request<TimeoutBody<Incoming>>;
+
+/// What can be served: a router, or one with something in front of it.
+pub trait Serves:
+    Service<Call, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+}
+
+impl<S> Serves for S where
+    S: Service<Call, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+}
+
+/// Serves until told to stop; then takes no more calls and finishes those in hand.
+pub async fn serve(listener: TcpListener, service: impl Serves, stop: CancellationToken) {
+    let service = RequestBodyTimeoutLayer::new(SILENCE).layer(service);
     let http = builder();
     let connections = GracefulShutdown::new();
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
@@ -53,7 +70,7 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
                 continue;
             }
         };
-        let (http, service) = (http.clone(), TowerToHyperService::new(router.clone()));
+        let (http, service) = (http.clone(), TowerToHyperService::new(service.clone()));
         let watcher = connections.watcher();
         let stop = stop.clone();
         tokio::spawn(async move {
@@ -113,6 +130,7 @@ async fn begins(stream: &TcpStream) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use axum::Router;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;

@@ -16,6 +16,7 @@ use crate::{
 pub struct Api {
     http: reqwest::Client,
     url: String,
+    parallel: bool,
 }
 
 /// What every node's API is called with: connections are pooled, and every call shows `key`. Fails when the key has
@@ -32,14 +33,15 @@ pub fn client(key: &str, connect_timeout: Duration) -> anyhow::Result<reqwest::C
 }
 
 impl Api {
-    /// `url` up to and with `/api`.
-    pub fn new(http: reqwest::Client, url: &str) -> Self {
-        Self { http, url: url.trim_end_matches('/').to_owned() }
+    /// `url` up to and with `/api`. With `parallel` the node publishes the deliveries of a call at the same time: faster
+    /// where each waits for the node's engine, dearer where none does.
+    pub fn new(http: reqwest::Client, url: &str, parallel: bool) -> Self {
+        Self { http, url: url.trim_end_matches('/').to_owned(), parallel }
     }
 
     /// Publishes in one call; see [`super::Gateway::publish`].
     pub async fn publish(&self, deliveries: &[Delivery], within: Duration) -> Result<Published, GatewayError> {
-        let reply: BatchReply = self.call("batch", batch(deliveries), within).await?;
+        let reply: BatchReply = self.call("batch", batch(deliveries, self.parallel), within).await?;
         if reply.replies.len() != deliveries.len() {
             let (replies, asked) = (reply.replies.len(), deliveries.len());
             return Err(GatewayError::Answer(format!("{replies} replies to {asked} commands")));
@@ -113,11 +115,11 @@ impl Reply {
 }
 
 /// The batch command. Signals are JSON already and inboxes need no escaping, so the text is put together as it is.
-fn batch(deliveries: &[Delivery]) -> String {
+fn batch(deliveries: &[Delivery], parallel: bool) -> String {
     let signals = deliveries.iter().flat_map(|delivery| &delivery.signals);
     let mut body =
         String::with_capacity(64 + deliveries.len() * 96 + signals.map(|signal| signal.len() + 1).sum::<usize>());
-    body.push_str(r#"{"parallel":true,"commands":["#);
+    body.push_str(if parallel { r#"{"parallel":true,"commands":["# } else { r#"{"commands":["# });
     for (n, delivery) in deliveries.iter().enumerate() {
         let comma = if n == 0 { "" } else { "," };
         let skip = if delivery.history { "" } else { r#""skip_history":true,"# };
@@ -143,7 +145,7 @@ mod tests {
             signals: signals.iter().map(ToString::to_string).collect(),
             history,
         };
-        let body = batch(&[delivery(0, &[r#"{"a":1}"#, r#"{"b":2}"#], true), delivery(255, &["{}"], false)]);
+        let body = batch(&[delivery(0, &[r#"{"a":1}"#, r#"{"b":2}"#], true), delivery(255, &["{}"], false)], true);
         let expected = json!({ "parallel": true, "commands": [
             { "publish": { "channel": "inbox:AAAAAAAAAAAAAAAAAAAAAA", "data": { "signals": [{ "a": 1 }, { "b": 2 }] } } },
             { "publish": { "channel": "inbox:_____________________w", "skip_history": true, "data": { "signals": [{}] } } },
@@ -163,7 +165,7 @@ mod tests {
         };
         let router = axum::Router::new().fallback(answer);
         tokio::spawn(crate::listener::serve(listener, router, tokio_util::sync::CancellationToken::new()));
-        Api::new(client("key", WITHIN).unwrap(), &url)
+        Api::new(client("key", WITHIN).unwrap(), &url, true)
     }
 
     fn delivery() -> Delivery {

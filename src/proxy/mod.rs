@@ -14,16 +14,17 @@ use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     Router,
-    extract::Request,
     http::{HeaderMap, HeaderName, StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
 };
 use subtle::ConstantTimeEq;
 use tower_http::validate_request::ValidateRequestHeaderLayer;
+use tower_layer::Layer;
 use tracing::warn;
 
 use crate::{
     domain::PeerId,
+    listener::{Call, Serves},
     protocol::Session,
     signaling::{Caller, Signaling},
 };
@@ -65,15 +66,16 @@ impl Proxy {
 }
 
 /// All proxy calls: gRPC and HTTP/JSON tell themselves apart by their paths.
-pub fn router(proxy: Arc<Proxy>) -> Router {
+pub fn service(proxy: Arc<Proxy>) -> impl Serves {
     let routes = Router::new().merge(grpc::routes(proxy.clone())).merge(http::routes(proxy.clone()));
-    routes.layer(ValidateRequestHeaderLayer::custom(move |request: &mut Request| proxy.require_secret(request)))
+    // In front of the router, not on each of its routes, where it would cost every call a box.
+    ValidateRequestHeaderLayer::custom(move |call: &mut Call| proxy.require_secret(call.headers())).layer(routes)
 }
 
 impl Proxy {
     /// Nothing is read from a caller that does not show the secret.
-    fn require_secret(&self, request: &Request) -> Result<(), Response> {
-        let header = |name: &HeaderName| request.headers().get(name).map_or(&[][..], |value| value.as_bytes());
+    fn require_secret(&self, headers: &HeaderMap) -> Result<(), Response> {
+        let header = |name: &HeaderName| headers.get(name).map_or(&[][..], |value| value.as_bytes());
         if header(&SECRET_HEADER).ct_eq(self.secret.as_bytes()).into() {
             return Ok(());
         }
