@@ -149,7 +149,8 @@ pub struct Batch {
     /// How long candidates wait to travel together: up to 1 s. Longer saves publications and costs time to link.
     #[serde(with = "humantime_serde")]
     pub window: Duration,
-    /// How many batches can be under way at once: 1 to 64.
+    /// How many batches can be under way at once: 1 to 64. One makes the largest batches, which cost the least; more
+    /// where a call of the gateway takes long, since each lane waits for its own.
     pub lanes: usize,
     /// How many signals (2 KB each or so) can wait in each lane before more are refused with 503: 16 to 1,000,000. As
     /// many again can be in the batch that it gathers.

@@ -20,8 +20,8 @@ use crate::{
 
 /// How long the gateway's process stands still.
 const STALL: Duration = Duration::from_secs(3);
-/// Time for clients to come back and go on, after each fault.
-const AFTER: Duration = Duration::from_millis(700);
+/// Time for clients to come back and go on, after each fault of the gateway: the next one is to hit them at work.
+const AFTER: Duration = Duration::from_secs(2);
 
 /// What is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -89,7 +89,6 @@ impl Scenario {
             Self::KillGateway => {
                 stack.kill_gateway().await?;
                 stack.start_gateway().await?;
-                // Clients come back within their pauses; the next one hits those who have.
                 sleep(AFTER).await;
                 Ok(1)
             }

@@ -28,6 +28,8 @@ use crate::{
 const FLUSH: Duration = Duration::from_millis(800);
 /// A flush that has so little left tries nothing again.
 const TOO_LATE: Duration = Duration::from_millis(100);
+/// How often a delivery that was refused is tried again.
+const MOST_REFUSALS: u32 = 3;
 /// Pause before the first try again, give or take a half; before each further one it is twice as long.
 const PAUSE: Duration = Duration::from_millis(20);
 /// How many signals are taken from the queue at once.
@@ -158,9 +160,13 @@ impl Lane {
 
             let pause = PAUSE.mul_f64(f64::from(1 << attempt) * rand::random_range(0.5..1.5));
             let in_time = now() - started + pause + TOO_LATE < FLUSH;
-            // A gateway that was down before is not waited for.
-            let known_down = |error: &GatewayError| attempt == 0 && *error == GatewayError::Down;
-            let again = |error: &GatewayError| in_time && error.may_pass() && !known_down(error);
+            let again = |error: &GatewayError| match error {
+                // What was known before is not waited for.
+                GatewayError::Down => in_time && attempt > 0,
+                // One receiver's trouble must not keep the others for long.
+                GatewayError::Refused { .. } => in_time && attempt < MOST_REFUSALS && error.may_pass(),
+                GatewayError::Unreachable(_) | GatewayError::Answer(_) => in_time && error.may_pass(),
+            };
             let mut last_error = None;
             parcels = Vec::new();
             for ((delivery, tags), verdict) in deliveries.into_iter().zip(tags).zip(verdicts) {
