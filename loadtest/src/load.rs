@@ -108,6 +108,10 @@ pub struct Outcome {
     pub latest: u64,
     /// Calls that were planned and not sent, since their peer was not connected.
     pub skipped: u64,
+    /// Publications that clients got, apart from those that were recovered.
+    pub deliveries: u64,
+    /// Bytes of these, as lines of the Centrifuge protocol.
+    pub delivered_bytes: u64,
     /// Clients that gave up, and why.
     pub failed: Vec<String>,
 }
@@ -205,6 +209,8 @@ impl Run {
             late: AtomicU64::new(0),
             latest: AtomicU64::new(0),
             skipped: AtomicU64::new(0),
+            deliveries: AtomicU64::new(0),
+            delivered_bytes: AtomicU64::new(0),
         });
         let (phase, listen) = watch::channel(Phase::Meeting);
         let before = Process::own().memory();
@@ -317,6 +323,8 @@ impl Run {
             late: self.shared.late.load(Relaxed),
             latest: self.shared.latest.load(Relaxed),
             skipped: self.shared.skipped.load(Relaxed),
+            deliveries: self.shared.deliveries.load(Relaxed),
+            delivered_bytes: self.shared.delivered_bytes.load(Relaxed),
             failed: self.failed,
         })
     }

@@ -92,6 +92,8 @@ impl Outcome {
             "late_calls": self.late,
             "latest_call_us": self.latest,
             "skipped_calls": self.skipped,
+            "deliveries": self.deliveries,
+            "delivered_bytes": self.delivered_bytes,
         })
     }
 
@@ -159,6 +161,12 @@ fn counted(line: &mut impl FnMut(&str, String), outcome: &Outcome) {
     line("void, absent, stale", format!("{void}, {absent}, {stale}; {candidates_lost} candidates never came"));
     line("outcome unknown", unknown.to_string());
     line("sessions", sessions.join(", "));
+    if let Some(links) = counts.sessions.get("linked") {
+        #[expect(clippy::cast_precision_loss, reason = "as precise as anybody reads")]
+        let each = |sum: u64| sum as f64 / *links as f64;
+        let (deliveries, bytes) = (each(outcome.deliveries), each(outcome.delivered_bytes));
+        line("deliveries", format!("{}, {deliveries:.2} and {bytes:.0} bytes per link", outcome.deliveries));
+    }
     line("reconnects", format!("{}, {} with everything recovered", counts.reconnects, counts.reconnects_recovered));
     if outcome.skipped > 0 {
         line("not sent", format!("{} planned calls, since their clients were not connected", outcome.skipped));

@@ -18,13 +18,15 @@ const ATTEMPTS: u32 = 20;
 
 impl Peer {
     /// A line from the gateway.
-    pub fn hear(&mut self, line: &str) {
+    pub fn hear(&mut self, text: &str) {
         self.heard = self.shared.log.now();
-        let Ok(line) = serde_json::from_str::<Line>(line) else {
+        let Ok(line) = serde_json::from_str::<Line>(text) else {
             // Not what a gateway says: as good as nothing, and what is missing will be missed.
             return;
         };
         if let Some(publication) = line.push.and_then(|push| push.publication) {
+            self.shared.deliveries.fetch_add(1, Relaxed);
+            self.shared.delivered_bytes.fetch_add(text.len() as u64, Relaxed);
             self.delivery(&publication, false);
         } else if let Some((_, call)) = self.calls.remove(&line.id) {
             let data = line.rpc.map(|reply| reply.data.get());

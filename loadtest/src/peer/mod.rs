@@ -80,6 +80,10 @@ pub struct Shared {
     pub latest: AtomicU64,
     /// Calls that were planned for a time when their peer was not connected or knew nobody.
     pub skipped: AtomicU64,
+    /// Publications that came, apart from those that were recovered, ...
+    pub deliveries: AtomicU64,
+    /// ... and the bytes of their lines.
+    pub delivered_bytes: AtomicU64,
 }
 
 /// What a peer is there for.
