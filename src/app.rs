@@ -31,7 +31,7 @@ use crate::{
 
 /// Most memberships in one process's memory: about 500 bytes each.
 const MAX_MEMBERS: usize = 1_000_000;
-/// How long a stop may take: `proxy.drain` of up to 2 s, a call in hand of up to 2 s, and a last flush.
+/// How long a stop may take: `proxy.drain` of up to 1 s, a call in hand of up to 2 s, and two last flushes.
 const STOP_WITHIN: Duration = Duration::from_millis(4800);
 
 /// A backend that is running.

@@ -47,7 +47,7 @@ pub struct Proxy {
     /// The header in which the gateway passes on the client's address. Whoever can write it can claim any address, so
     /// the balancer in front of the gateway must overwrite it.
     pub client_ip_header: String,
-    /// How long calls are still taken after SIGTERM, while readiness says 503 already: up to 2 s. Longer than balancers
+    /// How long calls are still taken after SIGTERM, while readiness says 503 already: up to 1 s. Longer than balancers
     /// need to notice, or they send calls to a backend that is gone; 0 where nobody balances.
     #[serde(with = "humantime_serde")]
     pub drain: Duration,
@@ -316,7 +316,8 @@ mod tests {
             ("[ticket]\nttl = \"1s\"", &[], "ticket.ttl"),
             ("[gateway]\napi_url = \"centrifugo\"", &[], "gateway.api_url"),
             ("[gateway]\napi_url = \"http://a/api,\"", &[], "gateway.api_url"),
-            ("[proxy]\ndrain = \"3s\"", &[], "proxy.drain"),
+            ("[proxy]\ndrain = \"2s\"", &[], "proxy.drain"),
+            ("[gateway]\napi_url = \"http://me:sekrit@a/api\"", &[], "gateway.api_url"),
             ("[store]\nkind = \"postgres\"", &[], "store.kind"),
             ("[ice]\nservers = [{ urls = [\"http://x\"] }]", &[], "ice.servers"),
             ("[token]\nkeys = [{ id = \"1\", alg = \"HS256\", secret = \"short\" }]", &[], "token.keys (1)"),

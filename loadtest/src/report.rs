@@ -67,6 +67,11 @@ impl Outcome {
                 demand(sessions == 0, format!("{sessions} sessions ended {how}"));
             }
             demand(counts.reconnects == 0, format!("{} connections were lost", counts.reconnects));
+            let Verdict { candidates_lost, unknown, .. } = self.verdict;
+            demand(candidates_lost == 0, format!("{candidates_lost} candidates were lost"));
+            demand(unknown == 0, format!("{unknown} signals got no verdict"));
+            let unasked = counts.duplicates > counts.repeated;
+            demand(!unasked, format!("{} duplicates of {} repeats", counts.duplicates, counts.repeated));
             demand(self.skipped == 0, format!("{} planned calls could not be sent", self.skipped));
         }
         complaints

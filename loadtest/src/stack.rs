@@ -65,6 +65,8 @@ pub struct Stack {
     gateway: Option<GatewayProcess>,
     setup: GatewaySetup,
     balancer: Option<(Child, tempfile::TempDir)>,
+    /// Where the balancer has its page for operators.
+    operators: u16,
     redis: Option<Child>,
     http: reqwest::Client,
     config: Config,
@@ -116,13 +118,14 @@ impl Stack {
         };
         let http = reqwest::Client::builder().timeout(Duration::from_secs(1)).build()?;
         let options = options.clone();
-        let (gateway, balancer) = (None, None);
-        let mut stack = Self { options, settings, backends, gateway, setup, balancer, redis, http, config };
+        let (gateway, balancer, operators) = (None, None, free_port());
+        let mut stack = Self { options, settings, backends, gateway, setup, balancer, operators, redis, http, config };
         for n in 0..stack.backends.len() {
             stack.start_backend(n).await?;
         }
         if stack.backends.len() > 1 {
-            stack.balancer = Some(start_balancer(loopback(front), &stack.backends)?);
+            stack.balancer = Some(start_balancer(loopback(front), loopback(operators), &stack.backends)?);
+            stack.balanced().await?;
         }
         stack.start_gateway().await?;
         Ok(stack)
@@ -195,11 +198,22 @@ impl Stack {
         timeout(PATIENCE, child.wait()).await.context("a backend did not end")?.context("a backend was lost")
     }
 
-    /// Waits until the balancer has asked after every backend again.
+    /// Waits until the balancer gives calls to every backend, as its page for operators says.
     pub async fn balanced(&self) -> anyhow::Result<()> {
-        // It asks each of them every 300 ms, and nobody else can say what it knows.
-        sleep(Duration::from_millis(700)).await;
-        Ok(())
+        let page = format!("http://{}/;csv", loopback(self.operators));
+        let began = Instant::now();
+        loop {
+            let asked = self.http.get(&page).send().await;
+            let said = match asked {
+                Ok(answer) => answer.text().await.unwrap_or_default(),
+                Err(_) => String::new(), // it is about to listen
+            };
+            if servers_up(&said) == self.backends.len() {
+                return Ok(());
+            }
+            ensure!(began.elapsed() < PATIENCE, "the balancer misses a backend after {PATIENCE:?}:\n{said}");
+            sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Starts the gateway, and waits until it serves.
@@ -284,13 +298,33 @@ fn start_redis(port: u16) -> anyhow::Result<Child> {
         .context("redis-server cannot be run: install it, or take --engine memory")
 }
 
-fn start_balancer(listen: SocketAddr, backends: &[Backend]) -> anyhow::Result<(Child, tempfile::TempDir)> {
+/// How many servers are up on the balancer's page: their last check succeeded, and none before it failed just now.
+fn servers_up(page: &str) -> usize {
+    let mut lines = page.lines().map(|line| line.trim_start_matches("# ").split(',').collect::<Vec<_>>());
+    let names = lines.next().unwrap_or_default();
+    let column = |name: &str| names.iter().position(|other| *other == name);
+    let (Some(server), Some(status), Some(check)) = (column("svname"), column("status"), column("check_status")) else {
+        return 0;
+    };
+    let is_up = |line: &Vec<&str>| {
+        let field = |at: usize| line.get(at).copied().unwrap_or_default();
+        // "* L7OK" while the next check is under way.
+        field(server).starts_with("starling_") && field(status) == "UP" && field(check).ends_with("L7OK")
+    };
+    lines.filter(is_up).count()
+}
+
+fn start_balancer(
+    listen: SocketAddr,
+    operators: SocketAddr,
+    backends: &[Backend],
+) -> anyhow::Result<(Child, tempfile::TempDir)> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("haproxy.cfg");
     std::fs::write(&file, BALANCER)?;
     let mut command = Command::new("haproxy");
     command.arg("-f").arg(&file).arg("-db").env("STARLING_LISTEN", listen.to_string());
-    command.env("STARLING_OPERATORS", loopback(free_port()).to_string());
+    command.env("STARLING_OPERATORS", operators.to_string());
     for (n, backend) in backends.iter().enumerate() {
         command.env(format!("STARLING_{}", n + 1), loopback(backend.proxy).to_string());
         command.env(format!("STARLING_{}_HEALTH", n + 1), loopback(backend.admin).to_string());

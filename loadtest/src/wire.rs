@@ -130,6 +130,8 @@ pub struct Delivery<'a> {
 pub struct Incoming<'a> {
     /// Who sent it.
     pub from: &'a str,
+    /// Where.
+    pub swarm: &'a str,
     /// The attempt to link.
     pub session: &'a str,
     /// Its place.

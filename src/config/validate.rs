@@ -36,11 +36,14 @@ impl Config {
             }
         };
         let distinct = |ids: Vec<String>| ids.iter().collect::<std::collections::HashSet<_>>().len() == ids.len();
-        let is_http =
-            |url: &String| url.parse::<Uri>().is_ok_and(|url| url.scheme_str() == Some("http") && url.host().is_some());
+        let is_http = |url: &String| {
+            url.parse::<Uri>().is_ok_and(|url| url.scheme_str() == Some("http") && url.host().is_some())
+                && !url.contains('@')
+        };
         demand(
-            self.gateway.api_url.iter().all(is_http),
-            "gateway.api_url is not an http:// URL, such as http://127.0.0.1:8001/api, or several with commas between",
+            self.gateway.api_url.len() <= 64 && self.gateway.api_url.iter().all(is_http),
+            "gateway.api_url is not an http:// URL without a password, such as http://127.0.0.1:8001/api, or up to 64 of \
+             them with commas between",
         );
         demand(
             self.proxy.client_ip_header.parse::<HeaderName>().is_ok(),
@@ -64,7 +67,7 @@ impl Config {
             (Duration::from_secs(10)..=Duration::from_hours(6)).contains(&self.ticket.ttl),
             "ticket.ttl is not from 10s to 6h",
         );
-        demand(self.proxy.drain <= Duration::from_secs(2), "proxy.drain is longer than 2s");
+        demand(self.proxy.drain <= Duration::from_secs(1), "proxy.drain is longer than 1s");
         demand(self.batch.window <= Duration::from_secs(1), "batch.window is longer than 1s");
         demand((1..=64).contains(&self.batch.lanes), "batch.lanes is not from 1 to 64");
         demand((16..=1_000_000).contains(&self.batch.capacity), "batch.capacity is not from 16 to 1000000");

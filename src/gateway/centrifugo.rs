@@ -111,18 +111,48 @@ impl Centrifugo {
         }
     }
 
-    /// Calls a node, and notes how it went.
-    async fn call<T>(&self, call: impl AsyncFnOnce(&Api) -> Result<T, GatewayError>) -> Result<T, GatewayError> {
+    /// Calls a node, and notes how it went; `ails` says what is wrong with a node that did answer.
+    async fn call<T>(
+        &self,
+        within: Duration,
+        call: impl AsyncFnOnce(&Api, Duration) -> Result<T, GatewayError>,
+        ails: impl FnOnce(&T) -> Option<GatewayError>,
+    ) -> Result<T, GatewayError> {
         let number = self.pick()?;
         let started = Instant::now();
-        let answer = call(&self.nodes[number].api).await;
+        let answer = call(&self.nodes[number].api, within.min(TIMEOUT)).await;
         self.metrics.called(started.elapsed(), answer.as_ref().err());
-        match &answer {
-            Ok(_) | Err(GatewayError::Refused { .. }) => self.note(number, None),
-            Err(error) => self.note(number, Some(error.clone())),
+        match answer {
+            Ok(answer) => {
+                self.note(number, ails(&answer));
+                Ok(answer)
+            }
+            Err(GatewayError::Late { .. }) => {
+                let error = GatewayError::Late { elsewhere: self.is_up_beside(number) };
+                // One that had less time than it may take has not failed.
+                if within >= TIMEOUT {
+                    self.note(number, Some(error.clone()));
+                }
+                Err(error)
+            }
+            Err(error) => {
+                let is_its_own = !matches!(error, GatewayError::Refused { .. });
+                self.note(number, is_its_own.then(|| error.clone()));
+                Err(error)
+            }
         }
-        answer
     }
+
+    fn is_up_beside(&self, number: usize) -> bool {
+        let mut others = self.nodes.iter().enumerate().filter(|(other, _)| *other != number);
+        others.any(|(_, node)| node.failures.load(Relaxed) < DOWN_AFTER)
+    }
+}
+
+/// A node that failed with every delivery has lost its engine, and would fail with the next ones too.
+fn without_engine(published: &Published) -> Option<GatewayError> {
+    let failed = |verdict: &Result<(), GatewayError>| verdict.as_ref().is_err_and(GatewayError::is_internal);
+    if published.iter().all(failed) { published.first()?.clone().err() } else { None }
 }
 
 /// In how long to ask a node that failed so often in a row.
@@ -136,12 +166,11 @@ fn check_in(failures: u32) -> Duration {
 #[async_trait]
 impl Gateway for Centrifugo {
     async fn publish(&self, deliveries: &[Delivery], within: Duration) -> Result<Published, GatewayError> {
-        let within = within.min(TIMEOUT);
-        self.call(async |api| api.publish(deliveries, within).await).await
+        self.call(within, async |api, within| api.publish(deliveries, within).await, without_engine).await
     }
 
     async fn disconnect_others(&self, peer: PeerId, keep: &str) -> Result<(), GatewayError> {
-        self.call(async |api| api.disconnect_others(peer, keep, TIMEOUT).await).await
+        self.call(TIMEOUT, async |api, within| api.disconnect_others(peer, keep, within).await, |()| None).await
     }
 
     fn is_up(&self) -> bool {
@@ -206,13 +235,36 @@ mod tests {
         let gateway = Arc::new(gateway);
         let stop = CancellationToken::new();
         let watch = tokio::spawn(gateway.clone().watch(stop.clone()));
-        while !gateway.is_up() {
-            tokio::task::yield_now().await;
-        }
+        let back = async {
+            while !gateway.is_up() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), back).await.expect("the watch finds that it works again");
         assert_eq!(gateway.publish(&delivery(), TIMEOUT).await, Ok(vec![Ok(())]));
         assert!(!gateway.missing().unwrap().contains(&urls[1]), "the other is still missing");
         stop.cancel();
         watch.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_node_that_hangs_is_left_for_another() {
+        let hangs = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let hanging = format!("http://{}/api", hangs.local_addr().unwrap());
+        let urls = [hanging, fake(Arc::new(Mutex::new(WORKS))).await];
+        let (gateway, alone) = (Centrifugo::new(&urls, "key").unwrap(), Centrifugo::new(&urls[..1], "key").unwrap());
+        tokio::time::pause();
+        assert_eq!(gateway.publish(&delivery(), TIMEOUT).await, Err(GatewayError::Late { elsewhere: true }));
+        for _ in 0..2 * DOWN_AFTER {
+            assert_eq!(alone.publish(&delivery(), TIMEOUT / 2).await, Err(GatewayError::Late { elsewhere: false }));
+        }
+        assert!(alone.is_up(), "what had less time than it may take proves nothing");
+        for _ in 0..DOWN_AFTER {
+            assert_eq!(alone.publish(&delivery(), TIMEOUT).await, Err(GatewayError::Late { elsewhere: false }));
+        }
+        assert!(!alone.is_up());
+        tokio::time::resume();
+        assert_eq!(gateway.publish(&delivery(), TIMEOUT).await, Ok(vec![Ok(())]));
     }
 
     #[tokio::test]
@@ -224,6 +276,21 @@ mod tests {
             assert!(matches!(refused, Err(GatewayError::Refused { code: 102, .. })));
         }
         assert!(gateway.is_up());
+    }
+
+    #[tokio::test]
+    async fn a_node_without_its_engine_is_down_although_it_answers() {
+        let answer = Arc::new(Mutex::new(r#"{"replies":[{"error":{"code":107}}]}"#));
+        let gateway = Centrifugo::new(&[fake(answer.clone()).await], "key").unwrap();
+        let refused = async || gateway.publish(&delivery(), TIMEOUT).await.map(|replies| replies[0].is_err());
+        for _ in 0..2 * DOWN_AFTER {
+            assert_eq!(refused().await, Ok(true), "a refusal of what it was asked is no failure");
+        }
+        *answer.lock() = r#"{"replies":[{"error":{"code":100}}]}"#;
+        for _ in 0..DOWN_AFTER {
+            assert_eq!(refused().await, Ok(true));
+        }
+        assert_eq!(refused().await, Err(GatewayError::Down));
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub(super) struct GatewayMetrics {
     pub up: Vec<Gauge>,
     seconds: Histogram,
     unreachable: Counter,
+    late: Counter,
     unusable: Counter,
     refused: Counter,
 }
@@ -28,6 +29,7 @@ impl GatewayMetrics {
             up: (0..nodes).map(up).collect(),
             seconds: histogram!("starling_gateway_call_seconds"),
             unreachable: failed("unreachable"),
+            late: failed("late"),
             unusable: failed("unusable_answer"),
             refused: failed("refused"),
         }
@@ -38,6 +40,7 @@ impl GatewayMetrics {
         match error {
             None | Some(GatewayError::Down) => {}
             Some(GatewayError::Unreachable(_)) => self.unreachable.increment(1),
+            Some(GatewayError::Late { .. }) => self.late.increment(1),
             Some(GatewayError::Answer(_)) => self.unusable.increment(1),
             Some(GatewayError::Refused { .. }) => self.refused.increment(1),
         }

@@ -35,9 +35,15 @@ pub enum GatewayError {
     /// Not even tried: no node has answered for a while.
     #[error("gateway down")]
     Down,
-    /// No connection, no answer in time, or the connection broke.
+    /// No connection, or it broke.
     #[error("gateway unreachable: {0}")]
     Unreachable(String),
+    /// No answer in time.
+    #[error("gateway unreachable: no answer in time")]
+    Late {
+        /// Whether another node may be faster.
+        elsewhere: bool,
+    },
     /// An answer that we cannot use.
     #[error("gateway answered {0}")]
     Answer(String),
@@ -52,10 +58,17 @@ pub enum GatewayError {
 }
 
 impl GatewayError {
+    /// Whether it is Centrifugo's own trouble, such as an engine that is away.
+    pub const fn is_internal(&self) -> bool {
+        matches!(self, Self::Refused { code: 100, .. })
+    }
+
     /// Whether the same can succeed a moment later.
     pub const fn may_pass(&self) -> bool {
         match self {
             Self::Down | Self::Unreachable(_) => true,
+            // One that is slow must not get the same twice.
+            Self::Late { elsewhere } => *elsewhere,
             Self::Answer(_) => false,
             // Internal error, such as an engine that is away; too many requests.
             Self::Refused { code, .. } => matches!(code, 100 | 111),

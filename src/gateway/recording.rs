@@ -77,7 +77,7 @@ impl Gateway for RecordingGateway {
         if !self.is_up() {
             return Err(GatewayError::Down);
         }
-        let late = |_| GatewayError::Unreachable("no answer in time".into());
+        let late = |_| GatewayError::Late { elsewhere: false };
         timeout(within, self.gate.acquire()).await.map_err(late)?.expect("the gate is never closed for good").forget();
         {
             let mut failures = self.failures.lock();

@@ -122,3 +122,31 @@ impl Outbox {
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::gateway::recording::RecordingGateway;
+
+    #[tokio::test(start_paused = true)]
+    async fn all_signals_for_a_receiver_take_the_same_lane() {
+        let gateway = Arc::new(RecordingGateway::default());
+        let settings = OutboxSettings { window: Duration::from_millis(100), lanes: 8, capacity: 16 };
+        let (outbox, lanes) = Outbox::new(settings, &(gateway.clone() as Arc<dyn Gateway>));
+        let bob = PeerId::from_bytes([1; 16]);
+        let said = ["offer", "candidates", "more", "bye"].map(str::to_owned);
+        for (kind, json) in [Kind::Offer, Kind::Candidates, Kind::Candidates, Kind::Bye].into_iter().zip(&said) {
+            outbox.send(bob, kind, json.clone()).unwrap();
+        }
+        let stop = CancellationToken::new();
+        stop.cancel();
+        for lane in lanes {
+            lane.run(stop.clone()).await;
+        }
+        let batches = gateway.batches();
+        let [delivery] = batches.iter().flatten().collect::<Vec<_>>()[..] else { panic!("one delivery: {batches:?}") };
+        assert_eq!(delivery.signals, said);
+    }
+}

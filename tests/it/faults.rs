@@ -2,24 +2,38 @@
 //! Short and slow runs of what `make fault` does at length.
 
 use starling_load::{
+    client::Target,
     faults::{self, Scenario, Verdict},
-    load::Options,
+    load::{self, Options},
     stack,
 };
+use tokio::sync::Semaphore;
 
 use crate::world::{Transport, centrifugo};
+
+/// Everything that a run needs.
+fn everything(backends: usize, redis: bool) -> stack::Options {
+    let (starling, centrifugo) = (env!("CARGO_BIN_EXE_starling").into(), centrifugo());
+    stack::Options { starling, centrifugo, backends, redis, transport: Transport::Grpc }
+}
+
+/// With one backend candidates, too, come before what is said after them; so this is where order is tried hardest.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn where_nothing_breaks_everything_comes_once_and_in_order() {
+    let options = Options { rate: Some(200.0), trickle: 4, byes: true, ..Options::pairs(8) };
+    let stack = stack::Stack::start(&everything(1, false)).await.unwrap();
+    let (url, token) = (stack.url(), stack.token(&options.swarms).unwrap());
+    let target = Target { address: load::address(&url).unwrap(), url, token, doors: Semaphore::new(0) };
+    let outcome = load::run(&options, target, Vec::new()).await.unwrap();
+    stack.stop().await.unwrap();
+    let complaints = outcome.complaints(true);
+    assert!(complaints.is_empty(), "{}", outcome.table(&complaints));
+}
 
 /// A few pairs that offer, trickle and say bye while this happens.
 async fn broken(scenario: Scenario, times: u16, redis: bool) -> Verdict {
     let options = Options { rate: Some(200.0), trickle: 2, byes: true, backends: 2, ..Options::pairs(8) };
-    let stack = stack::Options {
-        starling: env!("CARGO_BIN_EXE_starling").into(),
-        centrifugo: centrifugo(),
-        backends: 2,
-        redis,
-        transport: Transport::Grpc,
-    };
-    let verdict = faults::run(scenario, times, &options, &stack).await.unwrap();
+    let verdict = faults::run(scenario, times, &options, &everything(2, redis)).await.unwrap();
     let counts = &verdict.outcome.counts;
     assert!(verdict.complaints.is_empty(), "{}", verdict.table());
     assert!(counts.acknowledged > 0 && counts.measured > 0, "{}", verdict.table());

@@ -69,11 +69,14 @@ async fn what_is_published_is_checked_as_what_is_signalled(transport: Transport)
         ("a kind that the ticket does not permit", &bob, &ticket, json!({ "answer": { "sdp": SDP } }), 403),
         ("too long", &bob, &ticket, json!({ "offer": { "sdp": "x".repeat(9000) } }), 413),
         ("far too long", &bob, &ticket, json!({ "offer": { "sdp": "x".repeat(20_000) } }), 413),
+        ("padded", &bob, &ticket, json!({ "offer": { "sdp": SDP }, "padding": "x".repeat(16 * 1024) }), 413),
         ("no SDP", &bob, &ticket, json!({ "offer": { "sdp": "hello" } }), 422),
     ] {
         let refused = publish(&ann, &to.peer, ticket, body).await.expect_err(what);
         assert_eq!((refused.code, refused.temporary), (code, false), "{what}: {}", refused.message);
     }
+    let not_allowed = publish(&ann, &bob.peer, &ticket, json!({ "swarm": "t", "offer": { "sdp": SDP } })).await;
+    assert_eq!(not_allowed.unwrap_err().message, "swarm not allowed", "said before the ticket is looked at");
     let channel = |channel: &str| json!({ "channel": channel, "data": { "swarm": "s" } });
     assert_eq!(ann.command("publish", channel("inbox:somebody")).await.unwrap_err().code, 400);
     assert_eq!(ann.command("publish", channel("inbox:")).await.unwrap_err().code, 400);

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use serde_json::{Value, json};
 use starling::{app::App, clock::Clock, proxy::pb};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tonic::{
     Code, Request, Status,
     client::Grpc,
@@ -226,6 +226,42 @@ async fn a_call_in_hand_is_answered_before_the_backend_stops() {
     let (answer, stopped) = tokio::join!(in_hand, stop);
     assert_eq!(answer["result"]["data"]["results"][0]["error"]["code"], 503, "{answer}");
     stopped.unwrap();
+}
+
+#[tokio::test]
+async fn a_call_that_is_still_coming_in_when_the_backend_stops_is_published() {
+    // An API that takes everything.
+    let api = tokio::net::TcpListener::bind(loopback(0)).await.unwrap();
+    let config = configuration(loopback(0), api.local_addr().unwrap().port(), "a key that opens nothing", SECRET);
+    let router = axum::Router::new().fallback(async || r#"{"replies":[{}]}"#);
+    tokio::spawn(starling::listener::serve(api, router, tokio_util::sync::CancellationToken::new()));
+    let app = App::start(&config, Clock::System).await.unwrap();
+    let proxy = app.proxy_address();
+    let (ann, bob) = ("AAAAAAAAAAAAAAAAAAAAAA", "BBBBBBBBBBBBBBBBBBBBBA");
+    call(proxy, bob, "join", json!({ "swarm": "s" })).await;
+    let list = call(proxy, ann, "join", json!({ "swarm": "s" })).await;
+    let ticket = &list["result"]["data"]["peers"][0]["ticket"];
+    let bye = json!({ "to": bob, "ticket": ticket, "session": "one", "seq": 0, "bye": { "reason": "x" } });
+    let session: Value = serde_json::from_str(&session()).unwrap();
+    let data = json!({ "swarm": "s", "signals": [bye] });
+    let body = json!({ "client": "c", "user": ann, "method": "signal", "data": data, "meta": session }).to_string();
+
+    let mut connection = tokio::net::TcpStream::connect(proxy).await.unwrap();
+    let length = body.len();
+    let head = format!(
+        "POST /rpc HTTP/1.1\r\nx-starling-secret: {SECRET}\r\ncontent-length: {length}\r\nexpect: 100-continue\r\n\
+         connection: close\r\n\r\n"
+    );
+    connection.write_all(head.as_bytes()).await.unwrap();
+    let mut go_on = [0; "HTTP/1.1 100 Continue\r\n\r\n".len()];
+    connection.read_exact(&mut go_on).await.unwrap();
+    let stopped = tokio::spawn(app.stop());
+    while tokio::net::TcpStream::connect(proxy).await.is_ok() {}
+    connection.write_all(body.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.contains(r#"{"ok":true}"#), "{answer}");
+    stopped.await.unwrap().unwrap();
 }
 
 #[tokio::test]

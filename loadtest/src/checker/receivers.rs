@@ -6,7 +6,7 @@ use starling::domain::PeerId;
 use crate::history::Client;
 
 /// A receiver that stays connected for so long after an `ok` has to see the signal before it goes, in microseconds.
-const GRACE: u64 = 5_000_000;
+const GRACE: u64 = 1_000_000;
 /// What is missed for longer than this need not be recovered, in microseconds.
 const RECOVERABLE: u64 = 60_000_000;
 

@@ -51,6 +51,8 @@ impl Peer {
 
     fn signal(&mut self, signal: &Incoming<'_>, recovered: bool) {
         let (kind, name) = signal.read();
+        // What comes from another swarm is not what was sent.
+        let name = if signal.swarm == &*self.swarm { name } else { !name };
         let from = PeerId::parse(signal.from).unwrap_or(PeerId::from_bytes([0; 16]));
         let id = u64::from_str_radix(signal.session, 16).unwrap_or(0);
         let now = self.shared.log.now();
