@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check page picture bench-links bench-relay load fault clean
+.PHONY: help demo test check page picture bench-links bench-relay bench-signal load fault clean
 
 # Options of what is run, such as ARGS="--port 18080" for `make demo`.
 ARGS ?=
@@ -48,6 +48,10 @@ bench-links: page ## page load to open data channel, ten times
 bench-relay: ## offer to delivery, one pair at a time
 	@scripts/need cargo
 	@$(GATEWAY); cargo build --release --workspace && target/release/starling-load load --stack --pairs 1 --time 8s
+
+bench-signal: ## CPU of one call between transport and gateway
+	@scripts/need cargo
+	@cargo bench --bench signal
 
 load: ## 10 s of load on everything, started on loopback; every signal is checked. ARGS as `starling-load load` takes them
 	@scripts/need cargo

@@ -9,7 +9,7 @@ import { Timers } from "./timers.js";
 export interface Ways {
   /** The `signal` call: as many results as signals, in order. */
   call(signals: readonly Outgoing[]): Promise<readonly SignalResult[]>;
-  /** One signal, published to its receiver's inbox: a third less work than a call. */
+  /** One signal, published to its receiver's inbox: a quarter less work than a call. */
   publish(signal: Outgoing): Promise<void>;
 }
 
