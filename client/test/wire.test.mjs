@@ -160,12 +160,9 @@ test("a signal that the connection breaks under three times is given up", async 
     throw new StarlingError(4, "timeout", true);
   };
   const { calls, published, outbox } = recorded(broken, broken);
-  const results = [];
   outbox.open();
-  outbox.push(offer("a"), (result) => results.push(result));
-  await new Promise((resolve) => setTimeout(resolve, 100));
-  outbox.push(answer("b"), (result) => results.push(result));
-  await new Promise((resolve) => setTimeout(resolve, 100));
+  const told = (signal) => new Promise((resolve) => outbox.push(signal, resolve));
+  const results = [await told(offer("a")), await told(answer("b"))];
   assert.deepEqual([calls.length, published.length], [3, 3]);
   assert.deepEqual(results, Array(2).fill({ ok: false, code: 4, message: "timeout" }));
 });
