@@ -14,6 +14,8 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use starling::domain::PeerId;
 
+pub use starling::domain::Kind;
+
 /// Events handed over at once.
 const BLOCK: usize = 1024;
 /// Blocks that may wait for their reader; then clients wait too.
@@ -21,27 +23,6 @@ const BLOCKS: usize = 256;
 
 /// A client's number.
 pub type Client = u32;
-
-/// What a signal says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// Opens a session.
-    Offer,
-    /// The other side's description.
-    Answer,
-    /// Found after the description.
-    Candidates,
-    /// Ends a session.
-    Bye,
-}
-
-impl Kind {
-    /// Whether `ok` means that it was published.
-    pub fn is_express(self) -> bool {
-        self != Self::Candidates
-    }
-}
 
 /// One event. Those of one client are in its order.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

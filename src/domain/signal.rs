@@ -1,5 +1,7 @@
 //! Signals: what one peer tells another to set up a link.
 
+use serde::{Deserialize, Serialize};
+
 use super::sdp::{self, SdpError};
 
 /// Longest description, in bytes.
@@ -31,7 +33,8 @@ impl SessionId {
 }
 
 /// What a signal is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// A description that opens a session.
     Offer,
@@ -44,6 +47,11 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Whether it goes out at once, so that `ok` means that it was published; candidates may wait for company.
+    pub const fn is_express(self) -> bool {
+        !matches!(self, Self::Candidates)
+    }
+
     /// The lower-case word for logs and labels.
     pub const fn as_str(self) -> &'static str {
         match self {

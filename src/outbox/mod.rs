@@ -102,7 +102,7 @@ impl Outbox {
         if !self.gateway.is_up() {
             return Err(NotPublished::Gateway);
         }
-        let express = kind != Kind::Candidates;
+        let express = kind.is_express();
         let since = now();
         let (verdict, waiting) = if express { Some(oneshot::channel()).unzip() } else { (None, None) };
         let mut hash = FnvHasher::default();

@@ -121,7 +121,7 @@ impl Signaling {
         );
         let mut data = String::with_capacity(signal.len() + 16);
         push_delivery(&mut data, [signal.as_str()]);
-        Ok(Publication { data, history: kind != Kind::Candidates })
+        Ok(Publication { data, history: kind.is_express() })
     }
 
     /// A signal as its receiver gets it, if it may.
@@ -144,7 +144,7 @@ impl Signaling {
     async fn settle(&self, from: PeerId, relayed: Relayed, accepted: Instant) -> Result<(), RelayError> {
         let Relayed { kind, to, receipt } = relayed;
         receipt.settled().await?;
-        if kind != Kind::Candidates {
+        if kind.is_express() {
             let took = accepted.elapsed();
             debug!(
                 target: EVENTS, peer = %from, to = %to, kind = kind.as_str(), ms = took.as_secs_f64() * 1e3,
