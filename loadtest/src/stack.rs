@@ -21,6 +21,7 @@ use starling::{
     domain::{SwarmPattern, Timestamp, token::Claims},
 };
 use tokio::{
+    net::TcpStream,
     process::{Child, Command},
     time::{sleep, timeout},
 };
@@ -101,7 +102,7 @@ impl Stack {
         let mut engine = None;
         if options.redis {
             let port = free_port();
-            redis = Some(start_redis(port)?);
+            redis = Some(start_redis(port).await?);
             engine = Some(loopback(port));
         }
         let front = if options.backends > 1 { free_port() } else { backends[0].proxy };
@@ -286,16 +287,22 @@ fn variables(settings: &serde_json::Value) -> Vec<(String, String)> {
     fields.map(variable).collect()
 }
 
-fn start_redis(port: u16) -> anyhow::Result<Child> {
-    let port = port.to_string();
-    Command::new("redis-server")
-        .args(["--bind", "127.0.0.1", "--port", &port, "--save", "", "--appendonly", "no", "--loglevel", "warning"])
+/// A standalone Redis that keeps nothing on disk; it listens when this returns. Dropped, it is killed.
+pub async fn start_redis(port: u16) -> anyhow::Result<Child> {
+    let text = port.to_string();
+    let mut child = Command::new("redis-server")
+        .args(["--bind", "127.0.0.1", "--port", &text, "--save", "", "--appendonly", "no", "--loglevel", "warning"])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .process_group(0)
         .kill_on_drop(true)
         .spawn()
-        .context("redis-server cannot be run: install it, or take --engine memory")
+        .context("redis-server cannot be run: install it, or take --engine memory")?;
+    while TcpStream::connect(loopback(port)).await.is_err() {
+        ensure!(child.try_wait()?.is_none(), "redis-server ended at once: is port {port} taken?");
+        sleep(Duration::from_millis(10)).await;
+    }
+    Ok(child)
 }
 
 /// How many servers are up on the balancer's page: their last check succeeded, and none before it failed just now.

@@ -51,6 +51,12 @@ struct Node {
     last_error: Mutex<Option<GatewayError>>,
 }
 
+impl Node {
+    fn is_up(&self) -> bool {
+        self.failures.load(Relaxed) < DOWN_AFTER
+    }
+}
+
 impl Centrifugo {
     /// `urls` of the nodes' APIs, up to and with `/api`, and the key of all of them. Fails when the key has characters
     /// that no header can hold.
@@ -90,8 +96,8 @@ impl Centrifugo {
     fn pick(&self) -> Result<usize, GatewayError> {
         let turn = self.turn.fetch_add(1, Relaxed);
         let in_turn = (0..self.nodes.len()).map(|n| turn.wrapping_add(n) % self.nodes.len());
-        let failures = |node: &usize| self.nodes[*node].failures.load(Relaxed);
-        in_turn.min_by_key(failures).filter(|node| failures(node) < DOWN_AFTER).ok_or(GatewayError::Down)
+        let best = in_turn.min_by_key(|number| self.nodes[*number].failures.load(Relaxed));
+        best.filter(|number| self.nodes[*number].is_up()).ok_or(GatewayError::Down)
     }
 
     /// Notes how a call went. A refusal of what was asked is not the node's failure.
@@ -144,8 +150,7 @@ impl Centrifugo {
     }
 
     fn is_up_beside(&self, number: usize) -> bool {
-        let mut others = self.nodes.iter().enumerate().filter(|(other, _)| *other != number);
-        others.any(|(_, node)| node.failures.load(Relaxed) < DOWN_AFTER)
+        self.nodes.iter().enumerate().any(|(other, node)| other != number && node.is_up())
     }
 }
 
@@ -174,15 +179,14 @@ impl Gateway for Centrifugo {
     }
 
     fn is_up(&self) -> bool {
-        self.nodes.iter().any(|node| node.failures.load(Relaxed) < DOWN_AFTER)
+        self.nodes.iter().any(Node::is_up)
     }
 
     fn missing(&self) -> Option<String> {
-        let down = |node: &&Node| node.failures.load(Relaxed) >= DOWN_AFTER;
         let missing: Vec<_> = self
             .nodes
             .iter()
-            .filter(down)
+            .filter(|node| !node.is_up())
             .map(|node| {
                 let error = node.last_error.lock();
                 format!("{}: {}", node.url, error.as_ref().map(ToString::to_string).unwrap_or_default())

@@ -1,19 +1,13 @@
 //! Several gateways that are one: their engine is a Redis of their own.
 
-use std::{process::Stdio, time::Duration};
-
 use serde_json::json;
 use starling::{
-    app::{App, token_keys},
+    app::App,
     clock::Clock,
     demo::gateway::{GatewayProcess, GatewaySetup},
-    domain::{SwarmPattern, token::Claims},
 };
-use tokio::{
-    net::TcpStream,
-    process::{Child, Command},
-    time::sleep,
-};
+use starling_load::stack::{start_redis, token};
+use tokio::process::Child;
 
 use crate::{
     client::{Client, Connected},
@@ -21,22 +15,6 @@ use crate::{
 };
 
 const SECRET: &str = "the secret of the gateways' tests";
-
-/// A standalone Redis that keeps nothing on disk.
-async fn redis(port: u16) -> Child {
-    let mut child = Command::new("redis-server")
-        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("redis-server is here: `scripts/need redis`");
-    while TcpStream::connect(loopback(port)).await.is_err() {
-        assert!(child.try_wait().unwrap().is_none(), "Redis ended");
-        sleep(Duration::from_millis(10)).await;
-    }
-    child
-}
 
 /// Two gateways with one engine, and a backend that both call and that publishes through both.
 struct Two {
@@ -50,7 +28,7 @@ struct Two {
 impl Two {
     async fn start() -> Self {
         let (port, backend) = (free_port(), loopback(free_port()));
-        let redis = redis(port).await;
+        let redis = start_redis(port).await.unwrap();
         let setups = [(); 2].map(|()| GatewaySetup {
             binary: centrifugo(),
             clients: free_port(),
@@ -69,9 +47,7 @@ impl Two {
         let mut config = configuration(backend, setups[0].api, SECRET, SECRET);
         config.gateway.api_url = setups.each_ref().map(|setup| format!("http://127.0.0.1:{}/api", setup.api)).to_vec();
         let app = App::start(&config, Clock::System).await.unwrap();
-        let swarms = vec![SwarmPattern::parse("s").unwrap()];
-        let claims = Claims::until(Clock::System.now() + Duration::from_hours(1), swarms);
-        let token = token_keys(&config).sign(&claims).unwrap();
+        let token = token(&config, "s").unwrap();
         let urls = setups.map(|setup| format!("ws://127.0.0.1:{}/connection/websocket", setup.clients));
         Self { app, gateways, urls, token, _redis: redis }
     }
