@@ -23,7 +23,7 @@ use crate::{
     listener,
     outbox::{Outbox, OutboxSettings},
     proxy::{self, Proxy, ProxyMetrics},
-    ranking::Sweeper,
+    ranking::Ranking,
     signaling::{Signaling, SignalingMetrics},
     store::{MemoryStore, Store},
     telemetry,
@@ -60,10 +60,10 @@ impl App {
         let (proxy_address, admin_address) = (proxy_listener.local_addr()?, admin_listener.local_addr()?);
 
         let store: Arc<dyn Store> = match config.store.kind {
-            StoreKind::Memory => Arc::new(MemoryStore::new(MAX_MEMBERS)),
+            StoreKind::Memory => Arc::new(MemoryStore::new(MAX_MEMBERS, config.store.remember)),
         };
         // Every part makes its series here, so that they exist at zero.
-        let (proxy, lanes, sweeper, centrifugo) = metrics::with_local_recorder(&recorder, || {
+        let (proxy, lanes, centrifugo) = metrics::with_local_recorder(&recorder, || {
             let centrifugo = Centrifugo::new(&config.gateway.api_url, &config.gateway.api_key.0);
             let centrifugo =
                 Arc::new(centrifugo.context("gateway.api_key has characters that no HTTP header can hold")?);
@@ -75,7 +75,7 @@ impl App {
             };
             let (outbox, lanes) = Outbox::new(settings, &gateway);
             let signaling = Signaling {
-                store: store.clone(),
+                ranking: Arc::new(Ranking::new(store.clone(), clock.clone(), config.ranking.interval)),
                 outbox,
                 gateway,
                 tokens: token_keys(config),
@@ -91,7 +91,7 @@ impl App {
                 client_ip_header: config.proxy.client_ip_header.parse().context("proxy.client_ip_header")?,
                 metrics: ProxyMetrics::new(),
             };
-            anyhow::Ok((Arc::new(proxy), lanes, Sweeper::new(store.clone(), clock.clone()), centrifugo))
+            anyhow::Ok((Arc::new(proxy), lanes, centrifugo))
         })?;
 
         let phase = AtomicU8::new(Phase::Starting as u8);
@@ -106,7 +106,6 @@ impl App {
             operators: Lifecycle::default(),
         };
         app.operators.start(|stop| listener::serve(admin_listener, admin::router(admin), stop));
-        app.operators.start(|stop| sweeper.run(stop));
         app.operators.start(|stop| centrifugo.watch(stop));
         app.operators.start(|stop| telemetry::upkeep(app.admin.metrics.clone(), stop));
         for lane in lanes {

@@ -30,6 +30,8 @@ pub struct Config {
     pub ticket: Ticket,
     /// Memberships.
     pub store: Store,
+    /// What is known of peers.
+    pub ranking: Ranking,
     /// The outbox.
     pub batch: Batch,
     /// What clients are told about STUN and TURN.
@@ -132,6 +134,10 @@ pub struct TicketKey {
 pub struct Store {
     /// Which store.
     pub kind: StoreKind,
+    /// How long a peer that fell silent, and what was said of it, is remembered: 1 min to 1 h. A viewer who comes back
+    /// within that time is who it was; a swarm that ends leaves nothing behind after it.
+    #[serde(with = "humantime_serde")]
+    pub remember: Duration,
 }
 
 /// The kind of store.
@@ -140,6 +146,16 @@ pub struct Store {
 pub enum StoreKind {
     /// This process's memory: for a single backend. A restart empties it, and clients join again.
     Memory,
+}
+
+/// `[ranking]`: what is known of peers.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ranking {
+    /// How often scores are computed and the copies of swarms renewed, give or take a tenth: 1 s to 10 s. Shorter costs
+    /// the store more; longer, and peers that are alive would seem silent.
+    #[serde(with = "humantime_serde")]
+    pub interval: Duration,
 }
 
 /// `[batch]`: how signals wait to be published.

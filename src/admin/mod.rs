@@ -32,7 +32,6 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .route("/metrics", get(metrics))
-        .route("/swarms/{id}", get(swarms::swarm))
         .fallback(not_found)
         .with_state(admin)
 }

@@ -67,6 +67,14 @@ impl Config {
             (Duration::from_secs(10)..=Duration::from_hours(6)).contains(&self.ticket.ttl),
             "ticket.ttl is not from 10s to 6h",
         );
+        demand(
+            (Duration::from_mins(1)..=Duration::from_hours(1)).contains(&self.store.remember),
+            "store.remember is not from 1min to 1h",
+        );
+        demand(
+            (Duration::from_secs(1)..=Duration::from_secs(10)).contains(&self.ranking.interval),
+            "ranking.interval is not from 1s to 10s",
+        );
         demand(self.proxy.drain <= Duration::from_secs(1), "proxy.drain is longer than 1s");
         demand(self.batch.window <= Duration::from_secs(1), "batch.window is longer than 1s");
         demand((1..=64).contains(&self.batch.lanes), "batch.lanes is not from 1 to 64");

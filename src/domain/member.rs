@@ -1,10 +1,15 @@
-//! What we know of a peer in a swarm.
+//! What a peer's membership in a swarm holds: what it says of itself, and where it is.
 
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ids::PeerId, time::Timestamp};
+use super::{
+    ids::PeerId,
+    place::{Place, Prefix},
+    score::Score,
+    time::Timestamp,
+};
 
 /// How a peer's NAT maps its ports (RFC 4787, section 4.1), as its client found it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,23 +28,61 @@ pub enum Nat {
     Unknown,
 }
 
+impl Nat {
+    /// Whether two peers can hope for a direct link. What is unknown gets the benefit of the doubt.
+    pub const fn can_meet(self, other: Self) -> bool {
+        !matches!((self, other), (Self::Blocked, _) | (_, Self::Blocked) | (Self::Apdm, Self::Apdm))
+    }
+}
+
 /// One peer's membership in one swarm.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Member {
     /// Who.
     pub peer: PeerId,
-    /// Whether it may be offered to others: consent, token, network.
+    /// Whether it may be offered to others at all: consent, token, network.
     pub upload: bool,
+    /// Whether it had better not be offered for now: its tab is hidden, or its battery low.
+    pub resting: bool,
     /// How its NAT behaves.
     pub nat: Nat,
-    /// Links it will still take, as it says.
+    /// Links it takes in all, as it says.
     pub slots: Option<u16>,
-    /// Seconds into the content.
-    pub playhead: Option<f64>,
+    /// Links it has, as it says.
+    pub degree: u16,
+    /// Seconds into the content at the time of `said`.
+    pub playhead: Option<f32>,
     /// What it watches, in kbit/s.
     pub bitrate_kbps: Option<u32>,
     /// Its public address as the gateway saw it, where known. Never shown to anybody.
     pub address: Option<IpAddr>,
+    /// Where that is.
+    pub place: Place,
     /// When it joined; a join that is repeated keeps the first.
     pub joined: Timestamp,
+    /// When it last said any of this.
+    pub said: Timestamp,
+}
+
+impl Member {
+    /// Whether it may be offered now.
+    pub const fn is_offered(&self) -> bool {
+        self.upload && !self.resting
+    }
+
+    /// The prefix of its address, where known. Not of loopback: there everybody has the same.
+    pub fn prefix(&self) -> Option<Prefix> {
+        self.address.filter(|address| !address.to_canonical().is_loopback()).map(Prefix::of)
+    }
+}
+
+/// A member as a list needs it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ranked {
+    /// What it says of itself.
+    pub member: Member,
+    /// How good it is; [`Score::ZERO`] where it is not in the ranking.
+    pub score: Score,
+    /// Its last sign of life.
+    pub seen: Timestamp,
 }

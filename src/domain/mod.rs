@@ -1,11 +1,14 @@
 //! The rules as plain values. Imports nothing of ours, sees no clock, socket or lock: callers pass the time and the
 //! randomness.
 
+pub mod evidence;
 pub mod ids;
 pub mod mac;
 pub mod member;
+pub mod place;
 pub mod policy;
 pub mod resume;
+pub mod score;
 pub mod sdp;
 pub mod selection;
 pub mod signal;
@@ -13,8 +16,11 @@ pub mod ticket;
 pub mod time;
 pub mod token;
 
+pub use evidence::{Evidence, Receipt};
 pub use ids::{PeerId, SwarmId, SwarmPattern};
-pub use member::{Member, Nat};
+pub use member::{Member, Nat, Ranked};
+pub use place::{Place, Prefix};
 pub use policy::{Policy, PolicyOverrides, Turn};
+pub use score::Score;
 pub use signal::{Body, Kind, SessionId, Signal};
 pub use time::Timestamp;

@@ -2,7 +2,7 @@
 
 use rand::{Rng, seq::SliceRandom};
 
-use super::{ids::PeerId, member::Member};
+use super::{ids::PeerId, member::Ranked, score::Score};
 
 /// Most peers in one list.
 pub const MAX_WANT: u8 = 16;
@@ -27,9 +27,11 @@ impl Wish<'_> {
     }
 }
 
-/// Picks from `candidates`, uniformly: never the caller, nobody excluded, nobody who may not upload, at most `want`.
-pub fn choose(mut candidates: Vec<Member>, wish: &Wish<'_>, rng: &mut impl Rng) -> Vec<Member> {
-    candidates.retain(|m| m.upload && m.peer != wish.caller && !wish.exclude.contains(&m.peer));
+/// Picks from `candidates`, uniformly: never the caller, nobody excluded, nobody who may not be offered, at most `want`.
+pub fn choose(mut candidates: Vec<Ranked>, wish: &Wish<'_>, rng: &mut impl Rng) -> Vec<Ranked> {
+    candidates.retain(|Ranked { member, score, .. }| {
+        *score > Score::ZERO && member.peer != wish.caller && !wish.exclude.contains(&member.peer)
+    });
     let (chosen, _) = candidates.partial_shuffle(rng, wish.want);
     let chosen = chosen.len();
     // `partial_shuffle` leaves the chosen at the end.
@@ -45,34 +47,39 @@ mod tests {
     use rand::{SeedableRng, rngs::StdRng};
 
     use super::{
-        super::{Nat, Timestamp},
+        super::{Member, Nat, Place, Timestamp},
         *,
     };
 
-    fn member(n: u8, upload: bool) -> Member {
-        Member {
+    fn ranked(n: u8, upload: bool) -> Ranked {
+        let member = Member {
             peer: PeerId::from_bytes([n; 16]),
             upload,
+            resting: false,
             nat: Nat::Unknown,
             slots: None,
+            degree: 0,
             playhead: None,
             bitrate_kbps: None,
             address: None,
+            place: Place::default(),
             joined: Timestamp(0),
-        }
+            said: Timestamp(0),
+        };
+        Ranked { member, score: if upload { Score::NEW } else { Score::ZERO }, seen: Timestamp(0) }
     }
 
     proptest! {
         #[test]
         fn a_list_keeps_its_promises(n in 0..40_u8, silent: u64, want in 0..=16_usize, exclude in prop::collection::vec(0..40_u8, 0..20), seed: u64) {
-            let candidates: Vec<_> = (0..n).map(|i| member(i, silent >> i & 1 == 0)).collect();
+            let candidates: Vec<_> = (0..n).map(|i| ranked(i, silent >> i & 1 == 0)).collect();
             let exclude: Vec<_> = exclude.into_iter().map(|i| PeerId::from_bytes([i; 16])).collect();
             let wish = Wish { caller: PeerId::from_bytes([0; 16]), want, exclude: &exclude };
-            let possible = candidates.iter().filter(|m| m.upload && m.peer != wish.caller && !exclude.contains(&m.peer)).count();
+            let possible = candidates.iter().filter(|c| c.member.upload && c.member.peer != wish.caller && !exclude.contains(&c.member.peer)).count();
             let list = choose(candidates, &wish, &mut StdRng::seed_from_u64(seed));
             prop_assert_eq!(list.len(), possible.min(want));
-            prop_assert!(list.iter().all(|m| m.upload && m.peer != wish.caller && !exclude.contains(&m.peer)));
-            let mut ids: Vec<_> = list.iter().map(|m| m.peer).collect();
+            prop_assert!(list.iter().all(|c| c.member.upload && c.member.peer != wish.caller && !exclude.contains(&c.member.peer)));
+            let mut ids: Vec<_> = list.iter().map(|c| c.member.peer).collect();
             ids.sort_unstable();
             ids.dedup();
             prop_assert_eq!(ids.len(), list.len());
@@ -85,8 +92,8 @@ mod tests {
         let mut picked = HashMap::new();
         let wish = Wish { caller: PeerId::from_bytes([0; 16]), want: 3, exclude: &[] };
         for _ in 0..10_000 {
-            for m in choose((0..11).map(|i| member(i, true)).collect(), &wish, &mut rng) {
-                *picked.entry(m.peer).or_insert(0_u32) += 1;
+            for c in choose((0..11).map(|i| ranked(i, true)).collect(), &wish, &mut rng) {
+                *picked.entry(c.member.peer).or_insert(0_u32) += 1;
             }
         }
         assert_eq!(picked.len(), 10);

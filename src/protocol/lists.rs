@@ -7,6 +7,9 @@ use crate::domain::{
     selection::{MAX_EXCLUDE, MAX_WANT},
 };
 
+/// Furthest into a content that anybody can be, in seconds: 30 years, for streams that count from the epoch.
+const MAX_PLAYHEAD: f32 = 1e9;
+
 /// `join`: from now on the caller is listed to others.
 #[derive(Debug, Deserialize)]
 pub struct JoinRequest {
@@ -26,7 +29,7 @@ pub struct JoinRequest {
     pub upload: Option<bool>,
     /// Seconds into the content.
     #[serde(default, deserialize_with = "playhead")]
-    pub playhead: Option<f64>,
+    pub playhead: Option<f32>,
     /// Links it will take.
     #[serde(default)]
     pub slots: Option<u16>,
@@ -61,7 +64,7 @@ pub struct PeersRequest {
     pub exclude: Vec<PeerId>,
     /// Seconds into the content.
     #[serde(default, deserialize_with = "playhead")]
-    pub playhead: Option<f64>,
+    pub playhead: Option<f32>,
 }
 
 /// `leave`: the caller is listed no longer.
@@ -84,6 +87,9 @@ pub struct PeerList {
     /// offered to nobody, and its calls are no sign of life. It should join again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub joined: Option<bool>,
+    /// The store has been away for a while: the list is what was known before.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub stale: bool,
 }
 
 /// One entry of a list. Never an address.
@@ -124,9 +130,11 @@ fn exclude<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PeerId>, D:
     Ok(exclude)
 }
 
-fn playhead<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
-    match Option::<f64>::deserialize(deserializer)? {
-        Some(seconds) if seconds < 0.0 => Err(D::Error::custom("playhead is seconds from 0")),
+fn playhead<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f32>, D::Error> {
+    match Option::<f32>::deserialize(deserializer)? {
+        Some(seconds) if !(0.0..=MAX_PLAYHEAD).contains(&seconds) => {
+            Err(D::Error::custom("playhead is seconds from 0"))
+        }
         playhead => Ok(playhead),
     }
 }

@@ -4,8 +4,8 @@ use crate::{
     domain::{signal::BadSignal, token::TokenError},
     outbox::NotPublished,
     protocol::{Code, Refusal, SignalError},
+    ranking::RankingError,
     signaling::{CallError, ConnectError, PublishError, RelayError},
-    store::StoreError,
 };
 
 /// When a signal that found a lane full, or the gateway away, is worth another try, in milliseconds.
@@ -52,7 +52,7 @@ impl ProxyError {
     /// The code in the caller's answer.
     pub const fn code(&self) -> Code {
         match self {
-            Self::Malformed(_) | Self::NoInbox | Self::Call(CallError::Store(StoreError::TooManySwarms)) => {
+            Self::Malformed(_) | Self::NoInbox | Self::Call(CallError::Ranking(RankingError::TooManySwarms)) => {
                 Code::Malformed
             }
             Self::Relay(error) => relay_code(error),
@@ -60,7 +60,7 @@ impl ProxyError {
             Self::Call(CallError::SwarmNotAllowed) => Code::Forbidden,
             Self::UnknownMethod | Self::UnknownEvent => Code::UnknownMethod,
             Self::TooLarge(_) | Self::Call(CallError::TooManySignals) => Code::TooLarge,
-            Self::Call(CallError::GatewayAway | CallError::Store(StoreError::Full)) => Code::Unavailable,
+            Self::Call(CallError::GatewayAway | CallError::Ranking(RankingError::Full)) => Code::Unavailable,
         }
     }
 

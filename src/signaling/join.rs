@@ -4,7 +4,7 @@ use tracing::debug;
 
 use super::{CallError, Caller, Signaling, lists::wish};
 use crate::{
-    domain::{Member, Nat},
+    domain::{Member, Nat, Place},
     protocol::{JoinRequest, PeerList},
     telemetry::EVENTS,
 };
@@ -22,15 +22,19 @@ impl Signaling {
         let member = Member {
             peer: caller.peer,
             upload: willing && !metered && net.nat != Nat::Blocked,
+            resting: false,
             nat: net.nat,
             slots: request.slots,
+            degree: 0,
             playhead: request.playhead,
             bitrate_kbps: request.bitrate_kbps,
             address: caller.session.address,
+            place: Place::default(),
             joined: now,
+            said: now,
         };
         let wish = wish(caller, request.want, &request.exclude);
-        let found = self.store.join(&request.swarm, member, wish.sample(), now).await?;
+        let found = self.ranking.join(&request.swarm, member, wish.sample()).await?;
         let list = self.listed(caller, &request.swarm, found, &wish);
         debug!(
             target: EVENTS, peer = %caller.peer, swarm = %request.swarm, size = list.swarm_size, listed = list.peers.len(),

@@ -2,17 +2,15 @@
 
 use crate::{
     domain::{
-        Member, SwarmId,
+        Ranked, SwarmId,
         selection::{self, Wish},
         ticket::{Permit, TicketKind},
     },
     protocol::{Near, Peer, PeerList, PeersRequest},
+    ranking::{Listing, RankingError},
     signaling::{Caller, Signaling},
-    store::{Found, StoreError},
 };
 
-/// Every peer's score until there is evidence.
-const NEW_PEER_SCORE: f64 = 0.15;
 /// When to ask again after a list as long as wanted.
 const NEXT_MS: u64 = 15_000;
 /// And after a shorter one.
@@ -20,22 +18,22 @@ const NEXT_SHORT_MS: u64 = 5_000;
 
 impl Signaling {
     /// Answers a request that was admitted.
-    pub(super) async fn list(&self, caller: &Caller, request: &PeersRequest) -> Result<PeerList, StoreError> {
+    pub(super) async fn list(&self, caller: &Caller, request: &PeersRequest) -> Result<PeerList, RankingError> {
         let wish = wish(caller, request.want, &request.exclude);
-        let found = self.store.find(&request.swarm, wish.sample(), self.clock.now()).await?;
+        let found = self.ranking.find(&request.swarm, caller.peer, wish.sample()).await?;
         Ok(self.listed(caller, &request.swarm, found, &wish))
     }
 
-    /// Picks from what the store found, and writes a ticket for each pick.
-    pub(super) fn listed(&self, caller: &Caller, swarm: &SwarmId, found: Found, wish: &Wish<'_>) -> PeerList {
+    /// Picks from what was found, and writes a ticket for each pick.
+    pub(super) fn listed(&self, caller: &Caller, swarm: &SwarmId, found: Listing, wish: &Wish<'_>) -> PeerList {
         let expires = self.clock.now() + self.ticket_ttl;
-        let listed = |member: Member| {
+        let listed = |Ranked { member, score, .. }: Ranked| {
             let same_address = member.address.is_some() && member.address == caller.session.address;
             let permit = Permit { kind: TicketKind::Offer, same_address, expires };
             Peer {
                 peer: member.peer,
                 ticket: permit.issue(&self.tickets, swarm, caller.peer, member.peer),
-                score: NEW_PEER_SCORE,
+                score: score.value(),
                 near: if same_address { Near::Lan } else { Near::Far },
             }
         };
@@ -43,7 +41,13 @@ impl Signaling {
         let peers: Vec<_> = chosen.into_iter().map(listed).collect();
         self.metrics.listed(peers.len());
         let next_ms = if peers.len() < wish.want { NEXT_SHORT_MS } else { NEXT_MS };
-        PeerList { peers, swarm_size: found.swarm_size, next_ms, joined: None }
+        PeerList {
+            peers,
+            swarm_size: found.swarm_size,
+            next_ms,
+            joined: (!found.joined).then_some(false),
+            stale: found.stale,
+        }
     }
 }
 

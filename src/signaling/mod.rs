@@ -17,7 +17,7 @@ use crate::{
     gateway::Gateway,
     outbox::Outbox,
     protocol::{IceServer, Session},
-    store::{Store, StoreError},
+    ranking::{Ranking, RankingError},
 };
 
 pub use connect::{Admitted, ConnectError, Connecting};
@@ -51,15 +51,15 @@ pub enum CallError {
     /// The gateway could not end other connections of the same peer.
     #[error("the gateway is away")]
     GatewayAway,
-    /// The store could not.
+    /// The ranking could not.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Ranking(#[from] RankingError),
 }
 
 /// The use cases with what they need.
 pub struct Signaling {
-    /// Who is where.
-    pub store: Arc<dyn Store>,
+    /// Who is where, and how good.
+    pub ranking: Arc<Ranking>,
     /// What leaves us.
     pub outbox: Outbox,
     /// Clients' connections.

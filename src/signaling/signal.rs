@@ -86,8 +86,7 @@ impl Signaling {
             return Err(CallError::TooManySignals);
         }
         let accepted = Instant::now();
-        // Only a sign of life: a store that is away must not stop signals.
-        let _ = self.store.touch(&swarm, caller.peer, self.clock.now()).await;
+        self.ranking.heard(&swarm, caller.peer);
         let relayed: Vec<_> = signals.into_iter().map(|signal| self.relay(caller.peer, &swarm, &signal?)).collect();
         let mut results = Vec::with_capacity(relayed.len());
         for relayed in relayed {
@@ -112,7 +111,7 @@ impl Signaling {
     async fn try_publish(&self, caller: &Caller, to: PeerId, data: &[u8]) -> Result<Publication, PublishError> {
         let (swarm, addressed) = Addressed::parse_published(data, to).map_err(RelayError::from)?;
         self.admit(caller, &swarm)?;
-        let _ = self.store.touch(&swarm, caller.peer, self.clock.now()).await;
+        self.ranking.heard(&swarm, caller.peer);
         let signal = self.check(caller.peer, &swarm, &addressed)?;
         let kind = addressed.signal.kind();
         debug!(
@@ -128,7 +127,7 @@ impl Signaling {
     fn check(&self, from: PeerId, swarm: &SwarmId, addressed: &Addressed) -> Result<String, RelayError> {
         let Addressed { to, ticket, signal } = addressed;
         let permit = Permit::verify(&self.tickets, ticket, self.clock.now(), swarm, (from, *to), signal.kind())?;
-        if self.store.is_gone(swarm, *to) {
+        if self.ranking.is_gone(swarm, *to) {
             return Err(RelayError::Gone);
         }
         let back = permit.reverse().issue(&self.tickets, swarm, *to, from);
