@@ -23,7 +23,7 @@ use crate::{
     listener,
     outbox::{Outbox, OutboxSettings},
     proxy::{self, Proxy, ProxyMetrics},
-    ranking::Ranking,
+    ranking::{Loops, Ranking, RankingSettings},
     signaling::{Signaling, SignalingMetrics},
     store::{MemoryStore, Store},
     telemetry,
@@ -63,7 +63,7 @@ impl App {
             StoreKind::Memory => Arc::new(MemoryStore::new(MAX_MEMBERS, config.store.remember)),
         };
         // Every part makes its series here, so that they exist at zero.
-        let (proxy, lanes, centrifugo) = metrics::with_local_recorder(&recorder, || {
+        let (proxy, lanes, ranking, loops, centrifugo) = metrics::with_local_recorder(&recorder, || {
             let centrifugo = Centrifugo::new(&config.gateway.api_url, &config.gateway.api_key.0);
             let centrifugo =
                 Arc::new(centrifugo.context("gateway.api_key has characters that no HTTP header can hold")?);
@@ -74,8 +74,10 @@ impl App {
                 capacity: config.batch.capacity,
             };
             let (outbox, lanes) = Outbox::new(settings, &gateway);
+            let settings = RankingSettings { interval: config.ranking.interval, remember: config.store.remember };
+            let (ranking, loops) = Ranking::new(store.clone(), clock.clone(), settings);
             let signaling = Signaling {
-                ranking: Arc::new(Ranking::new(store.clone(), clock.clone(), config.ranking.interval)),
+                ranking: ranking.clone(),
                 outbox,
                 gateway,
                 tokens: token_keys(config),
@@ -91,11 +93,11 @@ impl App {
                 client_ip_header: config.proxy.client_ip_header.parse().context("proxy.client_ip_header")?,
                 metrics: ProxyMetrics::new(),
             };
-            anyhow::Ok((Arc::new(proxy), lanes, centrifugo))
+            anyhow::Ok((Arc::new(proxy), lanes, ranking, loops, centrifugo))
         })?;
 
         let phase = AtomicU8::new(Phase::Starting as u8);
-        let admin = Arc::new(Admin { phase, gateway: centrifugo.clone(), store, clock, metrics });
+        let admin = Arc::new(Admin { phase, gateway: centrifugo.clone(), ranking, store, clock, metrics });
         let app = Self {
             proxy_address,
             admin_address,
@@ -107,6 +109,11 @@ impl App {
         };
         app.operators.start(|stop| listener::serve(admin_listener, admin::router(admin), stop));
         app.operators.start(|stop| centrifugo.watch(stop));
+        let Loops { ranker, refresher, writer, hints } = loops;
+        app.operators.start(|stop| ranker.run(stop));
+        app.operators.start(|stop| refresher.run(stop));
+        app.operators.start(|stop| writer.run(stop));
+        app.operators.start(|stop| hints.run(stop));
         app.operators.start(|stop| telemetry::upkeep(app.admin.metrics.clone(), stop));
         for lane in lanes {
             app.lanes.start(|stop| lane.run(stop));

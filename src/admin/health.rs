@@ -40,9 +40,14 @@ pub async fn ready(State(admin): State<Arc<Admin>>) -> (StatusCode, Json<Value>)
             return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": word })));
         }
     }
-    let answer = match admin.gateway.missing() {
-        None => json!({ "status": "ready" }),
-        Some(what) => json!({ "status": "degraded", "missing": { "gateway": what } }),
+    let mut missing = serde_json::Map::new();
+    for (part, what) in [("gateway", admin.gateway.missing()), ("redis", admin.store.missing())] {
+        missing.extend(what.map(|what| (part.to_owned(), what.into())));
+    }
+    let answer = if missing.is_empty() {
+        json!({ "status": "ready" })
+    } else {
+        json!({ "status": "degraded", "missing": missing })
     };
     (StatusCode::OK, Json(answer))
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, atomic::AtomicU8};
 use axum::{Router, extract::State, http::StatusCode, routing::get};
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use crate::{clock::Clock, gateway::Gateway, store::Store};
+use crate::{clock::Clock, gateway::Gateway, ranking::Ranking, store::Store};
 
 pub use health::Phase;
 
@@ -19,6 +19,8 @@ pub struct Admin {
     /// Asked whether it is there.
     pub gateway: Arc<dyn Gateway>,
     /// Shown swarm by swarm.
+    pub ranking: Arc<Ranking>,
+    /// Asked for what is not at hand.
     pub store: Arc<dyn Store>,
     /// What time it is.
     pub clock: Clock,
@@ -32,6 +34,8 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .route("/metrics", get(metrics))
+        .route("/swarms/{id}", get(swarms::swarm))
+        .route("/swarms/{id}/peers/{peer}", get(swarms::peer))
         .fallback(not_found)
         .with_state(admin)
 }
@@ -41,6 +45,7 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> String {
 }
 
 async fn not_found() -> (StatusCode, &'static str) {
-    let words = "There is /health/live, /health/ready, /metrics and /swarms/{id}, a swarm's slashes written as %2F.\n";
+    let words = "There is /health/live, /health/ready, /metrics, /swarms/{id} and /swarms/{id}/peers/{peer}, a swarm's slashes \
+                 written as %2F.\n";
     (StatusCode::NOT_FOUND, words)
 }

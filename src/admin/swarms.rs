@@ -1,1 +1,107 @@
-//! One swarm as an operator sees it. No addresses.
+//! One swarm, and one peer in it, as an operator sees them. No addresses.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::StatusCode,
+};
+use serde_json::{Value, json};
+
+use super::Admin;
+use crate::{
+    domain::{Evidence, PeerId, Ranked, Score, SwarmId, Timestamp, evidence::Attempt},
+    ranking::Snapshot,
+    store::Known,
+};
+
+/// Most members shown, the best first; the sizes count all.
+const SHOWN: usize = 1000;
+
+type Answer = (StatusCode, Json<Value>);
+
+fn refuse(status: StatusCode, error: &str) -> Answer {
+    (status, Json(json!({ "error": error })))
+}
+
+/// `GET /swarms/{id}`: this node's copy where it has one, or else what the store says now.
+pub async fn swarm(State(admin): State<Arc<Admin>>, Path(id): Path<String>) -> Answer {
+    let Ok(swarm) = SwarmId::parse(&id) else { return refuse(StatusCode::BAD_REQUEST, "not a swarm id") };
+    let now = admin.clock.now();
+    let copy = admin.ranking.snapshot(&swarm);
+    let age = copy.as_ref().and_then(|copy| copy.taken()).map(|(_, taken)| taken.elapsed().as_secs_f64());
+    let read;
+    let snapshot = if let Some(copy) = &copy {
+        copy.as_ref()
+    } else {
+        match admin.store.pull(&swarm, &[], now).await {
+            Ok(pulled) => read = Snapshot::default().next(pulled, now),
+            Err(error) => return refuse(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+        }
+        &read
+    };
+    if snapshot.rows().is_empty() {
+        return refuse(StatusCode::NOT_FOUND, "nobody is in this swarm");
+    }
+    let mut rows: Vec<_> = snapshot.rows().iter().collect();
+    rows.sort_by_key(|row| std::cmp::Reverse((row.score, row.seen)));
+    let members: Vec<_> = rows.into_iter().take(SHOWN).map(|row| show(row, now)).collect();
+    let answer = json!({
+        "swarm": swarm,
+        "size": snapshot.live(),
+        "offered": snapshot.offered(),
+        "shards": snapshot.versions().len(),
+        "copy_age_s": age,
+        "members": members,
+    });
+    (StatusCode::OK, Json(answer))
+}
+
+/// `GET /swarms/{id}/peers/{peer}`: what the store says of it now.
+pub async fn peer(State(admin): State<Arc<Admin>>, Path((id, peer)): Path<(String, String)>) -> Answer {
+    let (Ok(swarm), Ok(peer)) = (SwarmId::parse(&id), PeerId::parse(&peer)) else {
+        return refuse(StatusCode::BAD_REQUEST, "not a swarm id and a peer id");
+    };
+    let now = admin.clock.now();
+    match admin.store.known(&swarm, &[peer]).await.map(|mut known| known.pop().flatten()) {
+        Err(error) => refuse(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+        Ok(None) => refuse(StatusCode::NOT_FOUND, "this peer is not in this swarm"),
+        Ok(Some(Known { ranked, evidence })) => {
+            let mut shown = show(&ranked, now);
+            shown["evidence"] = evidence.map_or(Value::Null, |evidence| show_evidence(&evidence, now));
+            (StatusCode::OK, Json(shown))
+        }
+    }
+}
+
+fn show(Ranked { member, score, seen }: &Ranked, now: Timestamp) -> Value {
+    json!({
+        "peer": member.peer,
+        "score": (*score > Score::ZERO).then(|| score.value()),
+        "upload": member.upload,
+        "resting": member.resting,
+        "nat": member.nat,
+        "slots": member.slots,
+        "degree": member.degree,
+        "playhead": member.playhead,
+        "bitrate_kbps": member.bitrate_kbps,
+        "joined_s_ago": now.since(member.joined).as_secs(),
+        "seen_s_ago": now.since(*seen).as_secs(),
+    })
+}
+
+fn show_evidence(evidence: &Evidence, now: Timestamp) -> Value {
+    let connected = |wanted| evidence.reporters.iter().filter(|reporter| reporter.attempt == wanted).count();
+    json!({
+        "score": evidence.score.value(),
+        "connects": evidence.connects,
+        "failures": evidence.failures,
+        "ok": evidence.ok,
+        "timeouts": evidence.timeouts,
+        "bad": evidence.bad,
+        "speed": evidence.speed,
+        "judged_s_ago": now.since(evidence.touched).as_secs(),
+        "reporters": { "connected": connected(Attempt::Connected), "failed": connected(Attempt::Failed) },
+    })
+}

@@ -10,7 +10,7 @@ use fnv::FnvHasher;
 use super::{ids::PeerId, place::Prefix, score::Score, time::Timestamp};
 
 /// What was said loses half its weight in this time.
-pub const HALF_LIFE: Duration = Duration::from_secs(300);
+pub const HALF_LIFE: Duration = Duration::from_mins(5);
 /// Reporters remembered of each peer; beyond, the one that was heard of longest ago is forgotten.
 pub const MAX_REPORTERS: usize = 16;
 /// What one reporter's transfers can weigh at any time. Its connect or failure weighs at most 1.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{SwarmId, SwarmPattern, Timestamp};
+use crate::domain::{Prefix, SwarmId, SwarmPattern, Timestamp};
 
 /// What the token allowed, and where the client came from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +30,11 @@ impl Session {
     /// Whether the token allows `swarm`.
     pub fn allows(&self, swarm: &SwarmId) -> bool {
         self.swarms.iter().any(|pattern| pattern.allows(swarm))
+    }
+
+    /// The prefix of its address, where known. Not of loopback: there everybody has the same.
+    pub fn prefix(&self) -> Option<Prefix> {
+        self.address.filter(|address| !address.to_canonical().is_loopback()).map(Prefix::of)
     }
 
     /// Whether the token has ended.

@@ -22,6 +22,6 @@ impl Proxy {
             return Err(ProxyError::TooLarge(MAX_REQUEST));
         }
         let to = owner(channel).ok_or(ProxyError::NoInbox)?;
-        Ok(self.signaling.publish(caller, to, data).await?)
+        Ok(self.signaling.publish(caller, to, data)?)
     }
 }

@@ -8,7 +8,7 @@ use super::{Caller, Signaling};
 use crate::{
     domain::{PeerId, Policy, resume, token::TokenError},
     gateway::GatewayError,
-    protocol::{ConnectData, ConnectReply, Session, VERSION},
+    protocol::{ConnectData, ConnectReply, PeerList, Session, VERSION},
     telemetry::EVENTS,
 };
 
@@ -74,10 +74,14 @@ impl Signaling {
         self.put_out_other_holders(&caller).await.map_err(|_| ConnectError::Overloaded)?;
         let first = match &data.first {
             None => None,
-            Some(first) => Some(self.list(&caller, first).await.map_err(|error| {
-                warn!("A client got no first list: {error}");
-                ConnectError::Overloaded
-            })?),
+            Some(first) => {
+                let list = self.list(&caller, first).await.map_err(|error| {
+                    warn!("A client got no first list: {error}");
+                    ConnectError::Overloaded
+                })?;
+                // That it has not joined yet is no news to it.
+                Some(PeerList { joined: None, ..list })
+            }
         };
         let reply = ConnectReply {
             v: VERSION,

@@ -2,12 +2,12 @@
 
 use crate::{
     domain::{
-        Ranked, SwarmId,
+        Place, Ranked, SwarmId,
         selection::{self, Wish},
         ticket::{Permit, TicketKind},
     },
     protocol::{Near, Peer, PeerList, PeersRequest},
-    ranking::{Listing, RankingError},
+    ranking::{Listing, RankingError, Whereabouts},
     signaling::{Caller, Signaling},
 };
 
@@ -20,7 +20,7 @@ impl Signaling {
     /// Answers a request that was admitted.
     pub(super) async fn list(&self, caller: &Caller, request: &PeersRequest) -> Result<PeerList, RankingError> {
         let wish = wish(caller, request.want, &request.exclude);
-        let found = self.ranking.find(&request.swarm, caller.peer, wish.sample()).await?;
+        let found = self.ranking.find(&request.swarm, caller.peer, near(caller), wish.sample()).await?;
         Ok(self.listed(caller, &request.swarm, found, &wish))
     }
 
@@ -49,6 +49,10 @@ impl Signaling {
             stale: found.stale,
         }
     }
+}
+
+fn near(caller: &Caller) -> Whereabouts {
+    Whereabouts { place: Place::default(), prefix: caller.session.prefix() }
 }
 
 /// What `caller` asks for, with its policy's number where it names none.

@@ -102,13 +102,13 @@ impl Signaling {
 
     /// Checks a signal that its sender publishes to the inbox of `to`. The gateway publishes what is returned, and then
     /// tells the sender: so here too, acknowledged means published.
-    pub async fn publish(&self, caller: &Caller, to: PeerId, data: &[u8]) -> Result<Publication, PublishError> {
-        let publication = self.try_publish(caller, to, data).await;
+    pub fn publish(&self, caller: &Caller, to: PeerId, data: &[u8]) -> Result<Publication, PublishError> {
+        let publication = self.try_publish(caller, to, data);
         self.metrics.published(publication.as_ref().err());
         publication
     }
 
-    async fn try_publish(&self, caller: &Caller, to: PeerId, data: &[u8]) -> Result<Publication, PublishError> {
+    fn try_publish(&self, caller: &Caller, to: PeerId, data: &[u8]) -> Result<Publication, PublishError> {
         let (swarm, addressed) = Addressed::parse_published(data, to).map_err(RelayError::from)?;
         self.admit(caller, &swarm)?;
         self.ranking.heard(&swarm, caller.peer);

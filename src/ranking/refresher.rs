@@ -1,0 +1,156 @@
+//! Keeps this node's copies of swarms: sweeps, pulls what changed, swaps; forgets what nobody asks for.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{StreamExt, stream};
+use tokio::{sync::mpsc, time::Instant};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info};
+
+use super::{Ranking, jittered, view::View, within};
+use crate::{
+    domain::PeerId,
+    store::{Pulled, StoreError, Swept},
+    telemetry::EVENTS,
+};
+
+/// A copy is kept up for so long after the last list was asked for.
+const ASKED_FOR: Duration = Duration::from_mins(1);
+/// Swarms renewed at once.
+const AT_ONCE: usize = 32;
+
+/// The loop.
+pub struct Refresher {
+    ranking: Arc<Ranking>,
+    wants: mpsc::Receiver<Arc<View>>,
+}
+
+impl Refresher {
+    /// A refresher of the copies of `ranking`; renews those that are wanted out of turn.
+    pub fn new(ranking: Arc<Ranking>, wants: mpsc::Receiver<Arc<View>>) -> Self {
+        Self { ranking, wants }
+    }
+
+    /// Renews until told to stop.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut next = Instant::now() + jittered(self.ranking.settings.interval);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep_until(next) => {
+                    self.run_once().await;
+                    next = Instant::now() + jittered(self.ranking.settings.interval);
+                }
+                Some(view) = self.wants.recv() => self.wanted(view).await,
+            }
+        }
+    }
+
+    /// Renews one copy, and those that are wanted as well by now, each once.
+    async fn wanted(&mut self, view: Arc<View>) {
+        let began = Instant::now();
+        let mut views = vec![view];
+        while let Ok(view) = self.wants.try_recv() {
+            views.push(view);
+        }
+        for view in views {
+            let is_new = view.snapshot().taken().is_some_and(|(_, taken)| taken >= began);
+            if !is_new && view.state().may_ask() {
+                self.settle(&view).await;
+            }
+        }
+    }
+
+    /// One round.
+    pub async fn run_once(&self) {
+        let now = self.ranking.clock.now();
+        let (mut live, mut members, mut kept, mut swarms) = (0, 0, 0, 0);
+        let mut age = Duration::ZERO;
+        let views = self.ranking.views();
+        stream::iter(&views).for_each_concurrent(AT_ONCE, |view| async { self.settle(view).await }).await;
+        for view in views {
+            let unused = now.since(view.state().used) > self.ranking.settings.remember + ASKED_FOR;
+            let silent = view.state().forget(now, self.ranking.settings.remember);
+            for peer in silent {
+                self.ranking.exit(peer, &view.swarm);
+            }
+            if unused {
+                self.ranking.views.remove(&view.swarm);
+                continue;
+            }
+            let snapshot = view.snapshot();
+            if let Some((_, taken)) = snapshot.taken() {
+                age = age.max(taken.elapsed());
+            }
+            live += snapshot.live();
+            members += snapshot.rows().len();
+            kept += view.state().unwritten(usize::MAX).len();
+            swarms += usize::from(!snapshot.rows().is_empty());
+        }
+        let metrics = &self.ranking.metrics;
+        metrics.snapshot_age.set(age);
+        let waiting = self.ranking.waiting.load(std::sync::atomic::Ordering::Relaxed);
+        #[expect(clippy::cast_precision_loss, reason = "counts of peers are far below 2^52")]
+        for (gauge, count) in [
+            (&metrics.live, live),
+            (&metrics.members, members),
+            (&metrics.kept_joins, kept),
+            (&metrics.swarms, swarms),
+            (&metrics.dirty, waiting),
+        ] {
+            gauge.set(count as f64);
+        }
+    }
+
+    async fn settle(&self, view: &View) {
+        if let Err(error) = self.renew(view).await {
+            debug!("The copy of {} stays as it is: {error}", view.swarm);
+            view.state().failed();
+        }
+    }
+
+    async fn renew(&self, view: &View) -> Result<(), StoreError> {
+        let ranking = &self.ranking;
+        let now = ranking.clock.now();
+        let since = view.state().swept;
+        let Swept { unlisted, forgotten } = ranking.store.sweep(&view.swarm, since, now).await?;
+        view.state().swept = Some(now);
+        self.count(view, &unlisted, forgotten);
+        let asked = view.state().asked;
+        if !within(asked, ASKED_FOR) {
+            view.drop_snapshot();
+            return Ok(());
+        }
+        let began = Instant::now();
+        let before = view.snapshot();
+        let pulled = ranking.store.pull(&view.swarm, &before.versions(), now).await?;
+        let lost = pulled.iter().any(|shard| matches!(shard, Pulled::Lost(_)));
+        let mut left = Vec::new();
+        for shard in &pulled {
+            if let Pulled::Changed(shard) | Pulled::Lost(shard) = shard {
+                left.extend_from_slice(&shard.left);
+            }
+        }
+        let snapshot = before.next(pulled, now);
+        if lost {
+            let restored = view.to_restore(&snapshot, now);
+            info!("The store has lost what it knew of {}: {} members are given back", view.swarm, restored.len());
+            ranking.store.restore(&view.swarm, &restored, now).await?;
+            ranking.metrics.restored.increment(restored.len() as u64);
+        }
+        view.renew(snapshot, &left, began);
+        view.state().answered();
+        ranking.metrics.pull_seconds.record(began.elapsed());
+        Ok(())
+    }
+
+    fn count(&self, view: &View, unlisted: &[PeerId], forgotten: usize) {
+        let swarm = &view.swarm;
+        for peer in unlisted {
+            let short = peer.short();
+            debug!(target: EVENTS, peer = %peer, swarm = %swarm, "{short} fell silent and is not listed in {swarm} any more");
+        }
+        self.ranking.metrics.unlisted.increment(unlisted.len() as u64);
+        self.ranking.metrics.forgotten.increment(forgotten as u64);
+    }
+}

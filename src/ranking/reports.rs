@@ -1,0 +1,146 @@
+//! What peers say of themselves and of each other, merged until the ranker takes it.
+
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+};
+
+use parking_lot::Mutex;
+
+use crate::domain::{
+    Member, PeerId, Receipt, Timestamp,
+    evidence::{MAX_REPORTERS, Source, is_later},
+};
+
+/// Most peers of which something waits, over all swarms of a node: 100 bytes each, and 80 for each receipt.
+const MOST_PEERS: usize = 500_000;
+/// A playhead that is where it is expected, give or take so many seconds, is no news.
+const PLAYHEAD_DRIFT: f32 = 5.0;
+
+/// What a peer says of itself in a report.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OwnWord {
+    /// Links it has.
+    pub degree: u16,
+    /// Seconds into the content.
+    pub playhead: Option<f32>,
+    /// Its tab is hidden, or its battery low.
+    pub resting: bool,
+}
+
+/// When a peer said something: its epoch and number, and our time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Said {
+    /// A larger one begins anew, as in a receipt.
+    pub epoch: u16,
+    /// Grows with each report of an epoch.
+    pub seq: u32,
+    /// When it came.
+    pub at: Timestamp,
+}
+
+/// What waits to be judged of one peer.
+#[derive(Clone, Debug, Default)]
+pub struct About {
+    word: Option<(Said, OwnWord)>,
+    /// Who said what of it: the last receipt of each.
+    pub receipts: Vec<(Source, Receipt)>,
+}
+
+/// What waits, of one swarm. `total` counts over all swarms.
+#[derive(Default)]
+pub struct Reports(Mutex<HashMap<PeerId, About, ahash::RandomState>>);
+
+impl Reports {
+    /// Notes a receipt about `about`. Says whether there was room; if not, the next one tells the same and more.
+    pub fn receipt(&self, about: PeerId, source: Source, receipt: Receipt, total: &AtomicUsize) -> bool {
+        self.note(about, total, |entry| entry.receipt(source, receipt)).unwrap_or(false)
+    }
+
+    /// Notes a peer's word on itself; the newest counts.
+    pub fn word(&self, peer: PeerId, said: Said, word: OwnWord, total: &AtomicUsize) {
+        self.note(peer, total, |entry| entry.word(said, word));
+    }
+
+    fn note<T>(&self, about: PeerId, total: &AtomicUsize, note: impl FnOnce(&mut About) -> T) -> Option<T> {
+        let mut reports = self.0.lock();
+        if !reports.contains_key(&about) {
+            if total.load(Relaxed) >= MOST_PEERS {
+                return None;
+            }
+            total.fetch_add(1, Relaxed);
+        }
+        Some(note(reports.entry(about).or_default()))
+    }
+
+    /// Takes what waits, of up to `most` peers.
+    pub fn take(&self, most: usize, total: &AtomicUsize) -> Vec<(PeerId, About)> {
+        let mut reports = self.0.lock();
+        let taken: Vec<_> = if reports.len() <= most {
+            std::mem::take(&mut *reports).into_iter().collect()
+        } else {
+            let peers: Vec<_> = reports.keys().take(most).copied().collect();
+            peers.into_iter().filter_map(|peer| reports.remove_entry(&peer)).collect()
+        };
+        total.fetch_sub(taken.len(), Relaxed);
+        taken
+    }
+
+    /// Puts back what could not be stored. What came meanwhile is kept.
+    pub fn put_back(&self, taken: impl IntoIterator<Item = (PeerId, About)>, total: &AtomicUsize) {
+        for (peer, about) in taken {
+            self.note(peer, total, |entry| {
+                if let Some((said, word)) = about.word {
+                    entry.word(said, word);
+                }
+                for (source, receipt) in about.receipts {
+                    entry.receipt(source, receipt);
+                }
+            });
+        }
+    }
+}
+
+impl About {
+    fn receipt(&mut self, source: Source, receipt: Receipt) -> bool {
+        if let Some((last, before)) = self.receipts.iter_mut().find(|(other, _)| other.peer == source.peer) {
+            *before = before.merge(receipt);
+            *last = source;
+            return true;
+        }
+        // Twice as many as are remembered of a peer.
+        let is_room = self.receipts.len() < 2 * MAX_REPORTERS;
+        if is_room {
+            self.receipts.push((source, receipt));
+        }
+        is_room
+    }
+
+    fn word(&mut self, said: Said, word: OwnWord) {
+        let is_newer = |before: &Said| {
+            if said.epoch == before.epoch { said.seq > before.seq } else { is_later(said.epoch, before.epoch) }
+        };
+        if self.word.as_ref().is_none_or(|(before, _)| is_newer(before)) {
+            self.word = Some((said, word));
+        }
+    }
+
+    /// The member as it is after its own word; unchanged, with the time at which it last said something else, when that is
+    /// no news.
+    pub fn apply(&self, member: &Member) -> Member {
+        let mut member = member.clone();
+        let Some((said, word)) = self.word.filter(|(said, _)| said.at > member.said) else { return member };
+        let elapsed = said.at.since(member.said).as_secs_f32();
+        let moved = match (member.playhead, word.playhead) {
+            (Some(before), Some(now)) => (before + elapsed - now).abs() > PLAYHEAD_DRIFT,
+            (_, now) => now.is_some(),
+        };
+        if moved || word.degree != member.degree || word.resting != member.resting {
+            member.playhead = word.playhead.or(member.playhead.map(|before| before + elapsed));
+            member.degree = word.degree;
+            member.resting = word.resting;
+            member.said = said.at;
+        }
+        member
+    }
+}
