@@ -7,6 +7,8 @@ mod ranker;
 mod refresher;
 mod reports;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 mod view;
 mod writer;
 

@@ -4,6 +4,8 @@
 #[cfg(test)]
 pub mod conformance;
 pub mod memory;
+#[cfg(test)]
+mod switched;
 
 use std::time::Duration;
 
@@ -13,6 +15,8 @@ use tokio::sync::broadcast;
 use crate::domain::{Evidence, Member, PeerId, Ranked, SwarmId, Timestamp};
 
 pub use memory::MemoryStore;
+#[cfg(test)]
+pub use switched::SwitchedStore;
 
 /// A peer that gave no sign of life for so long is not offered any more.
 pub const LISTED_FOR: Duration = Duration::from_secs(45);

@@ -1,0 +1,123 @@
+//! A fake for tests: a store that can be switched away, or exchanged for an empty one, and that counts its calls.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+};
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use tokio::sync::broadcast;
+
+use super::{Found, Gone, Judged, Known, MemoryStore, Pulled, Restored, Store, StoreError, Swept};
+use crate::domain::{Member, PeerId, SwarmId, Timestamp};
+
+/// In front of a [`MemoryStore`].
+pub struct SwitchedStore {
+    inner: Mutex<Arc<MemoryStore>>,
+    away: AtomicBool,
+    calls: AtomicUsize,
+    hints: broadcast::Sender<Gone>,
+}
+
+impl SwitchedStore {
+    /// In front of this store; it is there.
+    pub fn new(inner: MemoryStore) -> Arc<Self> {
+        let (hints, _) = broadcast::channel(1024);
+        let (away, calls) = (AtomicBool::new(false), AtomicUsize::new(0));
+        Arc::new(Self { inner: Mutex::new(Arc::new(inner)), away, calls, hints })
+    }
+
+    /// Makes it fail every call, or none.
+    pub fn switch_away(&self, away: bool) {
+        self.away.store(away, Relaxed);
+    }
+
+    /// Makes it forget everything.
+    pub fn exchange(&self, inner: MemoryStore) {
+        *self.inner.lock() = Arc::new(inner);
+    }
+
+    /// How often it was called since this was last asked.
+    pub fn calls(&self) -> usize {
+        self.calls.swap(0, Relaxed)
+    }
+
+    fn inner(&self) -> Result<Arc<MemoryStore>, StoreError> {
+        self.calls.fetch_add(1, Relaxed);
+        if self.away.load(Relaxed) {
+            return Err(StoreError::Away("switched".to_owned()));
+        }
+        Ok(self.inner.lock().clone())
+    }
+}
+
+#[async_trait]
+impl Store for SwitchedStore {
+    async fn join(&self, swarm: &SwarmId, member: Member, sample: usize, now: Timestamp) -> Result<Found, StoreError> {
+        self.inner()?.join(swarm, member, sample, now).await
+    }
+
+    async fn find(
+        &self,
+        swarm: &SwarmId,
+        caller: PeerId,
+        sample: usize,
+        now: Timestamp,
+    ) -> Result<Found, StoreError> {
+        self.inner()?.find(swarm, caller, sample, now).await
+    }
+
+    async fn touch(
+        &self,
+        swarm: &SwarmId,
+        seen: &[(PeerId, Timestamp)],
+        now: Timestamp,
+    ) -> Result<Vec<PeerId>, StoreError> {
+        self.inner()?.touch(swarm, seen, now).await
+    }
+
+    async fn leave(&self, swarm: &SwarmId, peer: PeerId, now: Timestamp) -> Result<bool, StoreError> {
+        self.inner()?.leave(swarm, peer, now).await
+    }
+
+    async fn restore(&self, swarm: &SwarmId, members: &[Restored], now: Timestamp) -> Result<(), StoreError> {
+        self.inner()?.restore(swarm, members, now).await
+    }
+
+    async fn known(&self, swarm: &SwarmId, peers: &[PeerId]) -> Result<Vec<Option<Known>>, StoreError> {
+        self.inner()?.known(swarm, peers).await
+    }
+
+    async fn judge(&self, swarm: &SwarmId, judged: &[Judged], now: Timestamp) -> Result<Vec<PeerId>, StoreError> {
+        self.inner()?.judge(swarm, judged, now).await
+    }
+
+    async fn pull(&self, swarm: &SwarmId, known: &[u64], now: Timestamp) -> Result<Vec<Pulled>, StoreError> {
+        self.inner()?.pull(swarm, known, now).await
+    }
+
+    async fn sweep(&self, swarm: &SwarmId, since: Option<Timestamp>, now: Timestamp) -> Result<Swept, StoreError> {
+        self.inner()?.sweep(swarm, since, now).await
+    }
+
+    async fn tell(&self, gone: &[Gone]) -> Result<(), StoreError> {
+        self.inner()?;
+        for gone in gone {
+            let _ = self.hints.send(gone.clone());
+        }
+        Ok(())
+    }
+
+    fn hear(&self) -> broadcast::Receiver<Gone> {
+        self.hints.subscribe()
+    }
+
+    async fn announce(&self, now: Timestamp) -> Result<usize, StoreError> {
+        self.inner()?.announce(now).await
+    }
+
+    fn missing(&self) -> Option<String> {
+        self.away.load(Relaxed).then(|| "switched".to_owned())
+    }
+}
