@@ -6,19 +6,27 @@ SHELL := bash
 
 # Options of what is run, such as ARGS="--port 18080" for `make demo`.
 ARGS ?=
+# Where `make demo` keeps state: memory or redis, a cluster of six nodes that runs as long as the demo.
+STORE ?= memory
 # Finds Centrifugo or builds it; what follows in the same recipe line uses it.
 GATEWAY := CENTRIFUGO=$$(scripts/centrifugo); export CENTRIFUGO
+# A Redis Cluster on free ports, for as long as the recipe's shell lives; its nodes are in $$nodes.
+CLUSTER = folder=target/redis-cluster-$$$$; trap 'scripts/redis-cluster stop --dir "$$folder"' EXIT; \
+	nodes=$$(scripts/redis-cluster start --port 0 --dir "$$folder" --while $$$$)
 
 help: ## say what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
 
-demo: page ## gateway, backend and a page on loopback: open it in two tabs
-	@scripts/need cargo
-	@$(GATEWAY); cargo build && exec target/debug/starling demo $(ARGS)
+demo: page ## gateway, backend and a page on loopback: open it in two tabs. STORE=redis for a Redis Cluster
+	@[[ "$(STORE)" =~ ^(memory|redis)$$ ]] || { echo "STORE is memory or redis, not $(STORE)" >&2; exit 1; }
+	@scripts/need cargo $(if $(filter redis,$(STORE)),redis)
+	@$(GATEWAY); cargo build && \
+	if [[ "$(STORE)" == memory ]]; then exec target/debug/starling demo $(ARGS); fi; \
+	$(CLUSTER); target/debug/starling demo --redis "$$nodes" $(ARGS)
 
 test: check page ## everything: lints, unit tests, the service against a real Centrifugo, real tabs
 	@scripts/need cargo chromium haproxy redis
-	@$(GATEWAY); \
+	@$(GATEWAY); $(CLUSTER); export REDIS_CLUSTER="$$nodes"; \
 	cargo test --workspace && npm --prefix client --silent test && npm --prefix client --silent run test:browser
 
 check: client/node_modules/.installed ## formatting, lints and types, warnings as errors
@@ -66,4 +74,5 @@ fault: ## two backends; kill, restart and stall them and the gateway under load;
 	done
 
 clean: ## remove what was built and installed here
+	@scripts/redis-cluster stop
 	@rm -rf target client/dist client/node_modules .tools

@@ -45,6 +45,9 @@ pub struct Options {
     /// Centrifugo's binary; otherwise the one on PATH, then the one that scripts/centrifugo has built
     #[arg(long, env = "CENTRIFUGO")]
     centrifugo: Option<PathBuf>,
+    /// Keep state in the Redis Cluster of these nodes, as host:port with commas between; otherwise in memory
+    #[arg(long, value_delimiter = ',', value_name = "NODES")]
+    redis: Vec<String>,
 }
 
 struct Ports {
@@ -110,7 +113,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         origins: format!("http://127.0.0.1:{0} http://localhost:{0}", ports.page),
         redis: None,
     };
-    let config = configuration(&ports, &setup)?;
+    let config = configuration(&ports, &setup, &options.redis)?;
     let app = App::start(&config, Clock::System).await?;
     let url = format!("ws://127.0.0.1:{}/connection/websocket", ports.clients);
     let page = page::router(&options.page, &url, &options.swarm, token_keys(&config));
@@ -126,6 +129,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             app.proxy_address(),
             app.admin_address()
         );
+        if !options.redis.is_empty() {
+            println!("State    in the Redis Cluster of {}", options.redis.join(", "));
+        }
         println!("Page     http://127.0.0.1:{}  (open it in two tabs; Ctrl-C stops everything)", ports.page);
     };
     let end = tokio::select! {
@@ -170,14 +176,17 @@ async fn keep_gateway(
 }
 
 /// Everything that was made up, as a configuration like any other.
-fn configuration(ports: &Ports, setup: &GatewaySetup) -> anyhow::Result<Config> {
-    let config = json!({
+fn configuration(ports: &Ports, setup: &GatewaySetup, redis: &[String]) -> anyhow::Result<Config> {
+    let mut config = json!({
         "proxy": { "listen": loopback(ports.proxy), "secret": setup.secret, "drain": "0s" },
         "admin": { "listen": loopback(ports.admin) },
         "gateway": { "api_url": format!("http://{}/api", loopback(ports.api)), "api_key": setup.api_key },
         "token": { "keys": [{ "id": "demo", "alg": "HS256", "secret": made_up() }] },
         "ticket": { "keys": [{ "id": 1, "secret": made_up() }] },
     });
+    if !redis.is_empty() {
+        config["store"] = json!({ "kind": "redis", "redis_nodes": redis });
+    }
     Config::from_text(&toml::to_string(&config).context("made up and not TOML")?)
 }
 
