@@ -70,7 +70,7 @@ impl CentrifugoProxy for Service {
     async fn publish(&self, request: Request<pb::PublishRequest>) -> Result<Response<pb::PublishResponse>, Status> {
         let pb::PublishRequest { client, user, channel, data, meta } = request.into_inner();
         let caller = caller(&user, client, &meta).map_err(|error| self.bad_envelope(&error))?;
-        let response = match self.0.publish(&caller, &channel, &data).await {
+        let response = match self.0.publish(&caller, &channel, &data) {
             Ok(Publication { data, history }) => pb::PublishResponse {
                 result: Some(pb::PublishResult { data: data.into(), skip_history: !history }),
                 ..Default::default()

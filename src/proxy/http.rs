@@ -101,7 +101,7 @@ async fn publish(State(proxy): State<Arc<Proxy>>, body: Bytes) -> Response {
         Ok(call) => call,
         Err(answer) => return answer,
     };
-    match proxy.publish(&caller, &call.channel, bytes(call.data)).await {
+    match proxy.publish(&caller, &call.channel, bytes(call.data)) {
         Ok(Publication { data, history }) => {
             json(format!(r#"{{"result":{{"data":{data},"skip_history":{}}}}}"#, !history))
         }

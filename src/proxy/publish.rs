@@ -10,7 +10,7 @@ use crate::{
 
 impl Proxy {
     /// Answers a publish call.
-    pub async fn publish(&self, caller: &Caller, channel: &str, data: &[u8]) -> Result<Publication, ProxyError> {
+    pub fn publish(&self, caller: &Caller, channel: &str, data: &[u8]) -> Result<Publication, ProxyError> {
         let started = Instant::now();
         let answer = self.try_publish(caller, channel, data);
         self.metrics.called("publish", started.elapsed(), answer.as_ref().err().map(ProxyError::code));
