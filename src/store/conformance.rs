@@ -1,158 +1,181 @@
-//! What every store must do: one suite, run against each of them.
+//! What every store must do: one suite, run against each of them. Each test gets two handles of one empty store, as two
+//! nodes have.
 
-use std::{collections::HashSet, time::Duration};
+mod judging;
+mod membership;
+mod pulling;
+mod races;
+mod ranking;
 
-use super::{LISTED_FOR, MAX_SWARMS, REMEMBERED_FOR, Store, StoreError, Totals};
-use crate::domain::{Member, Nat, PeerId, SwarmId, Timestamp};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
-const START: Timestamp = Timestamp::from_seconds(1_800_000_000);
+use super::{Gone, Judged, Known, Pulled, Shard, Store};
+use crate::domain::{
+    Evidence, Member, Nat, PeerId, Place, Receipt, SwarmId, Timestamp, evidence::Source, score::full_kbps,
+};
+
+/// For how long the stores of this suite must remember.
+pub const REMEMBER: Duration = Duration::from_mins(10);
+/// When it plays. Stores must take the time that they are given.
+pub const START: Timestamp = Timestamp::from_seconds(1_800_000_000);
+/// More than any call does in one step.
+const MANY: u16 = 1200;
 
 /// A member by number.
-pub fn member(n: u8) -> Member {
+pub fn member(n: u16) -> Member {
+    let [high, low] = n.to_be_bytes();
     Member {
-        peer: PeerId::from_bytes([n; 16]),
+        peer: PeerId::from_bytes([high, low, low, low, low, low, low, low, low, low, low, low, low, low, high, low]),
         upload: true,
+        resting: false,
         nat: Nat::Unknown,
         slots: None,
+        degree: 0,
         playhead: None,
         bitrate_kbps: None,
         address: None,
+        place: Place::default(),
         joined: START,
+        said: START,
     }
+}
+
+/// Runs the suite; `make` gives two handles of a new, empty store each time.
+pub async fn all<S: Store + 'static>(make: impl AsyncFn() -> (Arc<S>, Arc<S>)) {
+    let new = async || {
+        let (one, other) = make().await;
+        Pair { one, other, s: swarm("s") }
+    };
+    membership::all(&new).await;
+    judging::all(&new).await;
+    pulling::all(&new).await;
+    races::all(&new).await;
+    ranking::all(&new).await;
+}
+
+/// What one node tells, the other hears; for stores of several nodes.
+pub async fn hints<S: Store + 'static>((one, other): (Arc<S>, Arc<S>)) {
+    let mut heard = other.hear();
+    let gone: Vec<_> = (1..=3).map(|n| Gone { swarm: swarm("s"), peer: member(n).peer, at: after(n.into()) }).collect();
+    one.tell(&gone).await.unwrap();
+    for gone in gone {
+        let hint = tokio::time::timeout(Duration::from_secs(5), heard.recv()).await;
+        assert_eq!(hint.expect("a hint within 5 s").unwrap(), gone);
+    }
+}
+
+/// Two handles of one store, and the swarm in which most of it happens.
+#[derive(Clone)]
+struct Pair {
+    one: Arc<dyn Store>,
+    other: Arc<dyn Store>,
+    s: SwarmId,
 }
 
 fn swarm(name: &str) -> SwarmId {
     SwarmId::parse(name).unwrap()
 }
 
-async fn listed(store: &dyn Store, name: &str, now: Timestamp) -> HashSet<PeerId> {
-    store.find(&swarm(name), 100, now).await.unwrap().candidates.into_iter().map(|m| m.peer).collect()
+/// So many seconds after the start.
+fn after(seconds: u64) -> Timestamp {
+    START + Duration::from_secs(seconds)
 }
 
-/// Runs the suite; `make` gives an empty store each time.
-pub async fn all<S: Store + 'static>(make: impl Fn() -> S) {
-    a_join_is_seen_by_itself_and_by_others(&make()).await;
-    only_who_uploads_is_offered(&make()).await;
-    a_sample_is_as_large_as_asked_and_has_no_doubles(&make()).await;
-    who_leaves_is_gone_until_it_comes_back(&make()).await;
-    silence_unlists_and_then_forgets(&make()).await;
-    a_fifth_swarm_is_refused(&make()).await;
-    a_second_join_keeps_the_first_ones_time(&make()).await;
-    of_two_that_join_at_once_one_finds_the_other(make).await;
+fn peers(numbers: impl IntoIterator<Item = u16>) -> Vec<PeerId> {
+    numbers.into_iter().map(|n| member(n).peer).collect()
 }
 
-async fn a_join_is_seen_by_itself_and_by_others(store: &dyn Store) {
-    let first = store.join(&swarm("s"), member(1), 8, START).await.unwrap();
-    assert_eq!((first.swarm_size, first.candidates), (1, vec![member(1)]));
-    let second = store.join(&swarm("s"), member(2), 8, START).await.unwrap();
-    assert_eq!((second.swarm_size, second.candidates.len()), (2, 2));
-    assert_eq!(listed(store, "other", START).await, HashSet::new());
-    assert_eq!(store.totals().await.unwrap(), Totals { swarms: 1, live: 2, members: 2 });
-    let view = store.describe(&swarm("s"), 1, START).await.unwrap().unwrap();
-    assert_eq!((view.size, view.offered, view.members.len()), (2, 2, 1));
-    assert_eq!(store.describe(&swarm("other"), 1, START).await.unwrap(), None);
+fn set(numbers: impl IntoIterator<Item = u16>) -> HashSet<PeerId> {
+    numbers.into_iter().map(|n| member(n).peer).collect()
 }
 
-async fn only_who_uploads_is_offered(store: &dyn Store) {
-    store.join(&swarm("s"), Member { upload: false, ..member(1) }, 8, START).await.unwrap();
-    let found = store.join(&swarm("s"), member(2), 8, START).await.unwrap();
-    assert_eq!((found.swarm_size, found.candidates), (2, vec![member(2)]));
-    store.join(&swarm("s"), Member { upload: false, ..member(2) }, 8, START).await.unwrap();
-    assert_eq!(listed(store, "s", START).await, HashSet::new());
-    // Neither does a sign of life change what it said.
-    store.touch(&swarm("s"), member(2).peer, START + Duration::from_secs(1)).await.unwrap();
-    assert_eq!(listed(store, "s", START).await, HashSet::new());
-}
-
-async fn a_sample_is_as_large_as_asked_and_has_no_doubles(store: &dyn Store) {
-    for n in 0..30 {
-        store.join(&swarm("s"), member(n), 0, START).await.unwrap();
+impl Pair {
+    /// These join, at the start.
+    async fn joined(self, numbers: impl IntoIterator<Item = u16>) -> Self {
+        for n in numbers {
+            self.one.join(&self.s, member(n), 0, START).await.unwrap();
+        }
+        self
     }
-    for sample in [0, 1, 7, 30, 31] {
-        let found = store.find(&swarm("s"), sample, START).await.unwrap();
-        let distinct: HashSet<_> = found.candidates.iter().map(|m| m.peer).collect();
-        assert_eq!((found.candidates.len(), distinct.len()), (sample.min(30), sample.min(30)));
-        assert_eq!(found.swarm_size, 30);
+
+    /// Who is offered, on both handles alike.
+    async fn listed(&self, now: Timestamp) -> HashSet<PeerId> {
+        let stranger = PeerId::from_bytes([255; 16]);
+        let mut listed = Vec::new();
+        for store in [&self.one, &self.other] {
+            let found = store.find(&self.s, stranger, 10_000, now).await.unwrap();
+            assert!(!found.joined, "who asks is no member by that");
+            listed.push(found.candidates.into_iter().map(|ranked| ranked.member.peer).collect());
+        }
+        assert_eq!(listed[0], listed[1]);
+        listed.swap_remove(0)
+    }
+
+    async fn size(&self, now: Timestamp) -> usize {
+        self.other.find(&self.s, PeerId::from_bytes([255; 16]), 0, now).await.unwrap().swarm_size
+    }
+
+    async fn known(&self, n: u16) -> Option<Known> {
+        self.other.known(&self.s, &peers([n])).await.unwrap().remove(0)
+    }
+
+    async fn evidence(&self, n: u16) -> Option<Evidence> {
+        self.known(n).await.and_then(|known| known.evidence)
+    }
+
+    /// A judgement of one, who has something new said of it.
+    async fn heard(&self, n: u16, connects: f32, now: Timestamp) -> Judged {
+        let Known { ranked, evidence } = self.known(n).await.expect("a member");
+        let mut evidence = evidence.unwrap_or_else(|| Evidence::new(now));
+        evidence.connects = connects;
+        Judged { said: ranked.member.said, member: ranked.member, evidence, unlist: false }
+    }
+
+    /// Stores it, in one go.
+    async fn judge(&self, judged: Judged, now: Timestamp) {
+        assert_eq!(self.one.judge(&self.s, &[judged], now).await.unwrap(), []);
+    }
+
+    async fn leave(&self, n: u16, now: Timestamp) {
+        assert!(self.one.leave(&self.s, member(n).peer, now).await.unwrap());
+    }
+
+    /// All shards as they are.
+    async fn pulled(&self, now: Timestamp) -> Vec<Shard> {
+        let pulled = self.other.pull(&self.s, &[], now).await.unwrap();
+        assert!(!pulled.is_empty());
+        pulled.into_iter().map(changed).collect()
     }
 }
 
-async fn who_leaves_is_gone_until_it_comes_back(store: &dyn Store) {
-    let (s, peer) = (swarm("s"), member(1).peer);
-    assert!(!store.leave(&s, peer, START).await.unwrap());
-    assert!(!store.is_gone(&s, peer), "who was never there is not known to be gone");
-    store.join(&s, member(1), 0, START).await.unwrap();
-    store.join(&s, member(2), 0, START).await.unwrap();
-    assert!(store.leave(&s, peer, START).await.unwrap());
-    assert!(!store.leave(&s, peer, START).await.unwrap());
-    assert!(store.is_gone(&s, peer) && !store.is_gone(&s, member(2).peer));
-    assert!(!store.is_gone(&swarm("other"), peer));
-    assert!(!listed(store, "s", START).await.contains(&peer));
-    assert!(!store.touch(&s, peer, START).await.unwrap());
-    store.join(&s, member(1), 0, START).await.unwrap();
-    assert!(!store.is_gone(&s, peer));
-    assert!(listed(store, "s", START).await.contains(&peer));
-    store.leave(&s, peer, START).await.unwrap();
-    store.sweep(START + REMEMBERED_FOR * 2).await.unwrap();
-    assert!(!store.is_gone(&s, peer), "the fact is forgotten in time");
-}
-
-async fn silence_unlists_and_then_forgets(store: &dyn Store) {
-    let s = swarm("s");
-    let later = START + Duration::from_secs(20);
-    store.join(&s, member(1), 0, START).await.unwrap();
-    store.join(&s, member(2), 0, START).await.unwrap();
-    assert!(store.touch(&s, member(2).peer, later).await.unwrap());
-    store.touch(&s, member(2).peer, START).await.unwrap();
-    assert_eq!(listed(store, "s", START + LISTED_FOR).await.len(), 2);
-    let silent = START + LISTED_FOR + Duration::from_millis(1);
-    assert_eq!(
-        listed(store, "s", silent).await,
-        HashSet::from([member(2).peer]),
-        "an older sign of life took time back"
-    );
-    assert_eq!(store.find(&s, 0, silent).await.unwrap().swarm_size, 1);
-    assert!(store.touch(&s, member(1).peer, silent).await.unwrap(), "a silent member is still one");
-    assert_eq!(listed(store, "s", silent).await.len(), 2);
-
-    let swept = store.sweep(silent + LISTED_FOR * 2).await.unwrap();
-    let unlisted: HashSet<_> = swept.unlisted.into_iter().collect();
-    assert_eq!(unlisted, HashSet::from([(s.clone(), member(1).peer), (s.clone(), member(2).peer)]));
-    assert_eq!(swept.forgotten, 0);
-    assert_eq!(store.sweep(silent + LISTED_FOR * 2).await.unwrap(), super::Swept::default(), "twice is harmless");
-    assert_eq!(store.totals().await.unwrap(), Totals { swarms: 1, live: 0, members: 2 });
-
-    assert_eq!(store.sweep(silent + REMEMBERED_FOR * 2).await.unwrap().forgotten, 2);
-    assert!(!store.touch(&s, member(1).peer, silent + REMEMBERED_FOR * 2).await.unwrap());
-    assert_eq!(store.totals().await.unwrap(), Totals::default());
-}
-
-async fn a_fifth_swarm_is_refused(store: &dyn Store) {
-    for n in 0..MAX_SWARMS {
-        store.join(&swarm(&format!("s{n}")), member(1), 0, START).await.unwrap();
+fn changed(pulled: Pulled) -> Shard {
+    match pulled {
+        Pulled::Changed(shard) => shard,
+        other => panic!("not changed: {other:?}"),
     }
-    let refused = store.join(&swarm("fifth"), member(1), 0, START).await;
-    assert_eq!(refused, Err(StoreError::TooManySwarms));
-    store.join(&swarm("s0"), member(1), 0, START).await.expect("a swarm it is in already");
-    store.leave(&swarm("s0"), member(1).peer, START).await.unwrap();
-    store.join(&swarm("fifth"), member(1), 0, START).await.expect("after leaving one there is room");
 }
 
-async fn a_second_join_keeps_the_first_ones_time(store: &dyn Store) {
-    let later = START + Duration::from_secs(30);
-    store.join(&swarm("s"), member(1), 0, START).await.unwrap();
-    let again = Member { joined: later, nat: Nat::Eim, ..member(1) };
-    let found = store.join(&swarm("s"), again.clone(), 1, later).await.unwrap();
-    assert_eq!((found.swarm_size, found.candidates), (1, vec![Member { joined: START, ..again }]));
+/// Who says it: a reporter by number, each from a prefix of its own.
+fn source(n: u16) -> Source {
+    let [high, low] = n.to_be_bytes();
+    let prefix = Some(crate::domain::Prefix::of([10, high, low, 1].into()));
+    Source { peer: member(n + 10_000).peer, prefix, can_meet: true }
 }
 
-async fn of_two_that_join_at_once_one_finds_the_other<S: Store + 'static>(make: impl Fn() -> S) {
-    for _ in 0..50 {
-        let store = std::sync::Arc::new(make());
-        let join = |n| {
-            let store = store.clone();
-            tokio::spawn(async move { store.join(&swarm("s"), member(n), 8, START).await.unwrap().candidates.len() })
+/// Evidence with everything in it: several reporters, each total above zero.
+fn rich_evidence(member: &Member, now: Timestamp) -> Evidence {
+    let mut evidence = Evidence::new(now);
+    for n in 0..20 {
+        let receipt = Receipt {
+            epoch: n,
+            connected: n % 4 != 0,
+            bytes: u64::from(n) << 20,
+            busy_ms: 777 * u64::from(n),
+            ok: 3 * u32::from(n),
+            timeout: u32::from(n) / 3,
+            bad: u32::from(n) / 7,
         };
-        let (first, second) = (join(1), join(2));
-        assert!(first.await.unwrap().max(second.await.unwrap()) == 2);
+        evidence.add(&source(n), &receipt, full_kbps(member), now + Duration::from_secs(n.into()));
     }
+    evidence
 }

@@ -79,7 +79,7 @@ pub struct Restored {
 /// A part of a swarm, as it is now.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Shard {
-    /// Grows with every change.
+    /// Grows with every change, other than the time of a sign of life of a member that is not silent.
     pub version: u64,
     /// Its members, the silent ones included, in no order.
     pub members: Vec<Ranked>,
