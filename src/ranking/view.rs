@@ -143,7 +143,7 @@ impl View {
         let fresh = rand::seq::index::sample(&mut rng, own.len(), amount.min(own.len()));
         for at in fresh {
             let row = &own[at].ranked;
-            if row.score == Score::ZERO || !state.is_alive(row, now) {
+            if row.score == Score::ZERO || !state.is_alive(row, seen_by) {
                 continue;
             }
             if candidates.len() < amount {

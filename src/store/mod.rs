@@ -79,7 +79,7 @@ pub struct Restored {
 /// A part of a swarm, as it is now.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Shard {
-    /// Grows with every change, other than the time of a sign of life of a member that is not silent.
+    /// Grows with every change, signs of life included.
     pub version: u64,
     /// Its members, the silent ones included, in no order.
     pub members: Vec<Ranked>,
@@ -141,7 +141,8 @@ pub trait Store: Send + Sync {
     /// Ends a membership; says whether there was one. What was said of the peer is kept until it is forgotten.
     async fn leave(&self, swarm: &SwarmId, peer: PeerId, now: Timestamp) -> Result<bool, StoreError>;
 
-    /// Puts members back, each unless it said something or left later than its `said`.
+    /// Puts members back, each unless it said something or left later than its `said`; `joined` and what was said of it
+    /// stay where it is one. Of who said something later the sign of life counts all the same.
     async fn restore(&self, swarm: &SwarmId, members: &[Restored], now: Timestamp) -> Result<(), StoreError>;
 
     /// Reads everything about some peers, in their order; `None` for who is no member.

@@ -230,7 +230,11 @@ async fn a_restore_never_undoes_what_came_later(pair: Pair) {
     pair.one.restore(&pair.s, &[restored(1, 9), restored(2, 11), restored(3, 9)], after(12)).await.unwrap();
     assert_eq!(pair.known(1).await, None, "it left later");
     assert_eq!(pair.known(2).await.unwrap().ranked.member, said(2, 11), "it came back later");
-    assert_eq!(pair.known(3).await.unwrap().ranked.member.degree, 0, "it said something later");
+    let third = pair.known(3).await.unwrap().ranked;
+    assert_eq!((third.member.degree, third.seen), (0, after(10)), "it said something later");
+    pair.other.restore(&pair.s, &[Restored { seen: after(11), ..restored(3, 9) }], after(12)).await.unwrap();
+    let third = pair.known(3).await.unwrap().ranked;
+    assert_eq!((third.member.degree, third.seen), (0, after(11)), "a sign of life counts all the same");
     pair.one.restore(&pair.s, &[restored(3, 11)], after(12)).await.unwrap();
     assert_eq!(pair.known(3).await.unwrap().ranked.member.degree, 7);
     assert_eq!(pair.listed(after(12)).await, set([2, 3]));

@@ -63,6 +63,8 @@ async fn every_change_is_noticed(pair: Pair) {
     notice("silence", after(50)).await;
     pair.one.touch(&pair.s, &[(member(2).peer, after(60))], after(60)).await.unwrap();
     notice("the end of silence", after(60)).await;
+    pair.one.touch(&pair.s, &[(member(2).peer, after(61))], after(61)).await.unwrap();
+    notice("a sign of life", after(61)).await;
     let back =
         crate::store::Restored { member: Member { said: after(61), ..member(1) }, evidence: None, seen: after(61) };
     pair.one.restore(&pair.s, &[back], after(61)).await.unwrap();

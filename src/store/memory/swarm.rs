@@ -84,6 +84,7 @@ impl Swarm {
             entry.unlisted = false;
             self.live.remove(&(before, peer));
             self.silent.remove(&(before, peer));
+            self.version += 1;
             self.place(peer, now);
         }
         true
@@ -104,11 +105,12 @@ impl Swarm {
         }
         let Some(before) = self.members.get_mut(&member.peer) else { return self.put(member, evidence, seen, now) };
         if before.member.said >= member.said {
-            // Nothing new but, maybe, what others said.
+            // Nothing new but that it lives and, maybe, what others said.
             if before.evidence.is_none() && evidence.is_some() {
                 before.evidence = evidence;
                 self.version += 1;
             }
+            self.touch(member.peer, seen, now);
             return;
         }
         member.joined = member.joined.min(before.member.joined);

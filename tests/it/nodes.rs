@@ -1,0 +1,189 @@
+//! Two backends over one Redis Cluster, each with a Centrifugo of its own: any node answers any viewer.
+
+use std::{collections::HashSet, time::Duration};
+
+use serde_json::{Value, json};
+use starling::config::StoreKind;
+
+use crate::{
+    client::Connected,
+    world::{Transport, World, redis_cluster},
+};
+
+/// A new place in the cluster that `make test` has started.
+fn prefix() -> String {
+    format!("it-{}", starling::demo::made_up())
+}
+
+async fn node(prefix: &str, cluster: &str) -> World {
+    World::start_with(Transport::Grpc, |config| {
+        config.store.kind = StoreKind::Redis;
+        config.store.redis_nodes = cluster.split(',').map(str::to_owned).collect();
+        config.store.key_prefix = prefix.to_owned();
+        config.ranking.interval = Duration::from_secs(1);
+    })
+    .await
+}
+
+async fn two_nodes() -> (World, World) {
+    let (prefix, cluster) = (prefix(), redis_cluster());
+    (node(&prefix, &cluster).await, node(&prefix, &cluster).await)
+}
+
+fn has(list: &Value, peer: &str) -> bool {
+    list["peers"].as_array().unwrap().iter().any(|entry| entry["peer"] == peer)
+}
+
+async fn join(peer: &Connected, swarm: &str) -> Value {
+    let list = peer.rpc("join", json!({ "swarm": swarm })).await.unwrap();
+    assert_eq!(list.get("stale"), None, "{list}");
+    list
+}
+
+#[tokio::test]
+async fn who_joined_on_one_node_is_found_on_the_other_a_moment_later() {
+    let (one, two) = two_nodes().await;
+    let (ann, bob) = (one.peer().await, two.peer().await);
+    for n in 0..200 {
+        let swarm = format!("movie/{n}");
+        join(&ann, &swarm).await;
+        let list = join(&bob, &swarm).await;
+        assert!(has(&list, &ann.peer) && list["swarm_size"] == 2, "try {n}: {list}");
+        for peer in [&ann, &bob] {
+            peer.rpc("leave", json!({ "swarm": swarm })).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn of_two_that_join_at_once_one_finds_the_other_and_then_both_do() {
+    let (one, two) = two_nodes().await;
+    let (ann, bob) = (one.peer().await, two.peer().await);
+    let mut both = 0;
+    for n in 0..200 {
+        let swarm = format!("movie/{n}");
+        let (first, second) = tokio::join!(join(&ann, &swarm), join(&bob, &swarm));
+        let found = [has(&first, &bob.peer), has(&second, &ann.peer)];
+        assert!(found.contains(&true), "try {n}: {first} {second}");
+        both += usize::from(found == [true, true]);
+        for (peer, other) in [(&ann, &bob), (&bob, &ann)] {
+            let list = peer.rpc("peers", json!({ "swarm": swarm })).await.unwrap();
+            assert!(has(&list, &other.peer), "try {n}: {list}");
+            peer.rpc("leave", json!({ "swarm": swarm })).await.unwrap();
+        }
+    }
+    assert!(both < 200, "they never met half way: these joins were not at once");
+}
+
+#[tokio::test]
+async fn who_left_through_one_node_is_gone_on_the_other() {
+    let (one, two) = two_nodes().await;
+    let (ann, bob) = (one.peer().await, two.peer().await);
+    join(&ann, "s").await;
+    join(&bob, "s").await;
+    let ticket = bob.ticket_for("s", &ann.peer).await;
+    ann.rpc("leave", json!({ "swarm": "s" })).await.unwrap();
+    let list = bob.rpc("peers", json!({ "swarm": "s" })).await.unwrap();
+    assert_eq!((has(&list, &ann.peer), &list["swarm_size"]), (false, &json!(1)));
+    // The hint comes by itself; until then signals are merely nobody's.
+    let bye = json!({ "to": ann.peer, "ticket": ticket, "session": "x", "seq": 0, "bye": { "reason": "" } });
+    two.eventually("the hint is heard", async || {
+        let results = bob.signal("s", json!([bye])).await;
+        results[0]["error"]["code"] == 410
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn scores_and_members_outlive_every_backend() {
+    let (prefix, cluster) = (prefix(), redis_cluster());
+    let one = node(&prefix, &cluster).await;
+    let (ann, bob) = (one.joined().await, one.joined().await);
+    let ticket = bob.ticket_for("s", &ann.peer).await;
+    let report = json!({
+        "swarm": "s", "epoch": 1, "seq": 1, "up_bytes": 0, "down_bytes": 50_000_000, "http_bytes": 0, "rebuffers": 0, "degree": 1,
+        "receipts": [{
+            "peer": ann.peer, "ticket": ticket, "connected": true, "bytes": 50_000_000, "busy_ms": 20_000, "ok": 100, "timeout": 0, "bad": 0,
+        }],
+    });
+    assert_eq!(bob.rpc("report", report).await.unwrap(), json!({}));
+    let path = format!("/swarms/s/peers/{}", ann.peer);
+    one.clock.advance(Duration::from_secs(10));
+    one.eventually("the report is judged", async || one.admin(&path).await.1["evidence"]["ok"].as_f64() > Some(15.0)).await;
+    let before = one.admin(&path).await.1;
+    assert!(before["score"].as_f64() > Some(0.15), "{before}");
+    one.app.stop().await.unwrap();
+    let two = node(&prefix, &cluster).await;
+    let after = two.admin(&path).await.1;
+    assert_eq!((&after["score"], &after["evidence"]["connects"]), (&before["score"], &before["evidence"]["connects"]));
+    let cem = two.peer().await;
+    let list = join(&cem, "s").await;
+    let entry = list["peers"].as_array().unwrap().iter().find(|entry| entry["peer"] == ann.peer.as_str()).cloned();
+    assert_eq!(entry.unwrap()["score"], before["score"]);
+}
+
+#[tokio::test]
+async fn a_large_swarm_is_found_from_every_node() {
+    let (one, two) = two_nodes().await;
+    let mut peers = HashSet::new();
+    let mut connected = Vec::new();
+    for n in 0..80 {
+        let peer = [&one, &two][n % 2].peer().await;
+        join(&peer, "s").await;
+        peers.insert(peer.peer.clone());
+        connected.push(peer);
+    }
+    for (world, asking) in [(&one, &connected[0]), (&two, &connected[1])] {
+        world
+            .eventually("everybody is in the copy", async || {
+                let list = asking.rpc("peers", json!({ "swarm": "s", "want": 16 })).await.unwrap();
+                list["swarm_size"] == 80 && world.admin("/swarms/s").await.1["copy_age_s"].is_number()
+            })
+            .await;
+        let mut found = HashSet::from([asking.peer.clone()]);
+        world
+            .eventually("everybody was listed", async || {
+                let list = asking.rpc("peers", json!({ "swarm": "s", "want": 16 })).await.unwrap();
+                found.extend(list["peers"].as_array().unwrap().iter().map(|e| e["peer"].as_str().unwrap().to_owned()));
+                found == peers
+            })
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn without_redis_the_service_goes_on_and_says_so() {
+    let cluster = starling_load::cluster::Cluster::start().await.unwrap();
+    let world = node(&prefix(), &cluster.nodes()).await;
+    let (ann, bob, ticket) = world.pair().await;
+    let (_, shown) = world.admin("/swarms/s").await;
+    assert_eq!(shown["size"], 2);
+    world.eventually("there is a copy", async || world.admin("/swarms/s").await.1["copy_age_s"].is_number()).await;
+    cluster.kill_all().await.unwrap();
+    let mut stale = false;
+    world
+        .eventually("the list is stale", async || {
+            let list = ann.rpc("peers", json!({ "swarm": "s" })).await.unwrap();
+            assert!(has(&list, &bob.peer), "{list}");
+            stale |= list["stale"] == true;
+            stale
+        })
+        .await;
+    let cem = world.peer().await;
+    let list = cem.rpc("join", json!({ "swarm": "s" })).await.unwrap();
+    assert!(has(&list, &ann.peer) && list["stale"] == true, "{list}");
+    assert!(!world.missing("redis").await.is_empty());
+    assert_eq!(world.admin("/health/live").await.0, 200);
+    let bye = json!({ "to": bob.peer, "ticket": ticket, "session": "x", "seq": 0, "bye": { "reason": "" } });
+    assert_eq!(ann.signal("s", json!([bye])).await, json!([{ "ok": true }]));
+
+    cluster.restart().await.unwrap();
+    world.gateway_is_back().await;
+    // Redis has forgotten everybody; this node has not, nor who joined meanwhile.
+    world
+        .eventually("everybody is back", async || {
+            let list = ann.rpc("peers", json!({ "swarm": "s" })).await.unwrap();
+            list.get("stale").is_none() && has(&list, &bob.peer) && has(&list, &cem.peer)
+        })
+        .await;
+}
