@@ -1,11 +1,12 @@
 //! Load and faults for Starling, and the check that nothing acknowledged was lost.
 //!
 //! `client` speaks to the gateway, `peer` behaves as a page does, `load` plans who offers when, `history` keeps what
-//! happened, `checker` judges it, `stack` starts everything on loopback, `faults` breaks it.
+//! happened, `checker` judges it, `stack` starts everything on loopback (`cluster` a Redis Cluster), `faults` breaks it.
 
 pub mod checker;
 pub mod cli;
 pub mod client;
+pub mod cluster;
 pub mod faults;
 pub mod history;
 pub mod load;
