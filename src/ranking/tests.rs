@@ -75,8 +75,13 @@ impl Node {
     }
 
     async fn report(&self, about: u32, by: u32, ok: u32) {
-        let receipt =
-            Receipt { connected: true, ok, bytes: u64::from(ok) << 20, busy_ms: u64::from(ok) * 200, ..Receipt::default() };
+        let receipt = Receipt {
+            connected: true,
+            ok,
+            bytes: u64::from(ok) << 20,
+            busy_ms: u64::from(ok) * 200,
+            ..Receipt::default()
+        };
         let source = Source { peer: peer(by), prefix: None, can_meet: true };
         assert!(self.ranking.receipt(&swarm(), peer(about), source, receipt));
     }
@@ -254,7 +259,15 @@ async fn who_calls_is_listed_and_who_stopped_is_not() {
         for node in &nodes {
             let listed = node.listed().await;
             let missing = (0..90).find(|n| !listed.contains(&peer(*n)));
-            if let Some(n) = missing { let v=node.ranking.view(&swarm()).unwrap(); eprintln!("{n} {:?} next {} pulls {pulls:?} store {:?}", v.snapshot().member(peer(n)), next[n as usize], store.known(&swarm(), &[peer(n)]).await.unwrap()); }
+            if let Some(n) = missing {
+                let v = node.ranking.view(&swarm()).unwrap();
+                eprintln!(
+                    "{n} {:?} next {} pulls {pulls:?} store {:?}",
+                    v.snapshot().member(peer(n)),
+                    next[n as usize],
+                    store.known(&swarm(), &[peer(n)]).await.unwrap()
+                );
+            }
             assert_eq!(missing, None, "all alive are listed after {second} s");
             let silent = stopped.map_or(0, |stopped| second + 1 - stopped);
             assert!(silent <= 45 || !listed.contains(&peer(99)), "silent for {silent} s and listed");

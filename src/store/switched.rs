@@ -58,13 +58,7 @@ impl Store for SwitchedStore {
         self.inner()?.join(swarm, member, sample, now).await
     }
 
-    async fn find(
-        &self,
-        swarm: &SwarmId,
-        caller: PeerId,
-        sample: usize,
-        now: Timestamp,
-    ) -> Result<Found, StoreError> {
+    async fn find(&self, swarm: &SwarmId, caller: PeerId, sample: usize, now: Timestamp) -> Result<Found, StoreError> {
         self.inner()?.find(swarm, caller, sample, now).await
     }
 

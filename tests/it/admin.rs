@@ -10,7 +10,7 @@ async fn health_says_what_is_missing() {
     assert_eq!(world.admin("/health/live").await.0, 200);
     assert_eq!(world.admin("/health/ready").await, (200, json!({ "status": "ready" })));
     world.kill_gateway();
-    let missing = world.missing_gateway().await;
+    let missing = world.missing("gateway").await;
     assert!(missing.contains("unreachable"), "{missing}");
     assert_eq!(world.admin("/health/ready").await.0, 200, "one gateway must not take all backends out");
     world.start_gateway().await;
@@ -21,7 +21,7 @@ async fn health_says_what_is_missing() {
 async fn a_wrong_api_key_is_said_in_words() {
     let world =
         World::start_with(Transport::Grpc, |config| config.gateway.api_key.0 = "not the key at all".into()).await;
-    let missing = world.missing_gateway().await;
+    let missing = world.missing("gateway").await;
     assert!(missing.contains("gateway.api_key"), "{missing}");
 }
 
@@ -31,11 +31,17 @@ async fn a_swarm_is_shown_without_addresses() {
     let ann = world.peer().await;
     ann.rpc("join", json!({ "swarm": "movie/42", "net": { "nat": "eim" }, "upload": false })).await.unwrap();
     let (status, swarm) = world.admin("/swarms/movie%2F42").await;
-    let expected = json!({ "swarm": "movie/42", "size": 1, "offered": 0, "members": [{
-        "peer": ann.peer, "upload": false, "nat": "eim", "slots": null, "playhead": null, "bitrate_kbps": null,
-        "joined_s_ago": 0, "seen_s_ago": 0,
-    }] });
+    let mut member = json!({
+        "peer": ann.peer, "score": null, "upload": false, "resting": false, "nat": "eim", "slots": null, "degree": 0, "playhead": null,
+        "bitrate_kbps": null, "joined_s_ago": 0, "seen_s_ago": 0,
+    });
+    let expected =
+        json!({ "swarm": "movie/42", "size": 1, "offered": 0, "shards": 1, "copy_age_s": null, "members": [member] });
     assert_eq!((status, swarm), (200, expected));
+    member["evidence"] = Value::Null;
+    assert_eq!(world.admin(&format!("/swarms/movie%2F42/peers/{}", ann.peer)).await, (200, member));
+    assert_eq!(world.admin("/swarms/movie%2F42/peers/AAAAAAAAAAAAAAAAAAAAAA").await.0, 404);
+    assert_eq!(world.admin("/swarms/movie%2F42/peers/me").await.0, 400);
     assert_eq!(world.admin("/swarms/nobody").await.0, 404);
     assert_eq!(world.admin("/swarms/a%20b").await.0, 400);
     assert_eq!(world.admin("/swarms/movie/42").await.0, 404);

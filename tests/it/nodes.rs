@@ -178,7 +178,7 @@ async fn without_redis_the_service_goes_on_and_says_so() {
     assert_eq!(ann.signal("s", json!([bye])).await, json!([{ "ok": true }]));
 
     cluster.restart().await.unwrap();
-    world.gateway_is_back().await;
+    world.nothing_is_missing().await;
     // Redis has forgotten everybody; this node has not, nor who joined meanwhile.
     world
         .eventually("everybody is back", async || {

@@ -211,7 +211,7 @@ async fn without_a_gateway_nothing_is_acknowledged(transport: Transport) {
     .await;
     let (ann, bob, ticket) = world.pair().await;
     // Once it is known to be down, candidates are not accepted either.
-    world.missing_gateway().await;
+    world.missing("gateway").await;
     for body in [offer(), json!({ "candidates": [CANDIDATE] })] {
         let signals = json!([signal(&bob.peer, &ticket, 0, body)]);
         let reply = ann.rpc("signal", json!({ "swarm": "s", "signals": signals })).await.unwrap();

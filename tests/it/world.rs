@@ -14,6 +14,8 @@ use starling::{
     domain::{SwarmPattern, token::Claims},
 };
 
+use tokio::time::{sleep, timeout};
+
 pub use starling::demo::gateway::Transport;
 pub use starling_load::ports::{free_port, loopback};
 
@@ -33,6 +35,11 @@ pub fn centrifugo() -> PathBuf {
     static FOUND: OnceLock<PathBuf> = OnceLock::new();
     let named = std::env::var_os("CENTRIFUGO").map(PathBuf::from);
     FOUND.get_or_init(|| find(named).expect("run scripts/centrifugo, or `make test`, which does")).clone()
+}
+
+/// The nodes of the Redis Cluster that `make test` has started, with commas between.
+pub fn redis_cluster() -> String {
+    std::env::var("REDIS_CLUSTER").expect("REDIS_CLUSTER names no nodes: run `make test`, which starts a cluster")
 }
 
 /// A configuration for a backend on this address, beside a gateway with its API on this port.
@@ -93,7 +100,7 @@ impl World {
 
     pub async fn start_gateway(&mut self) {
         self.gateway = Some(GatewayProcess::start(&self.setup).await.unwrap());
-        self.gateway_is_back().await;
+        self.nothing_is_missing().await;
     }
 
     pub fn url(&self) -> String {
@@ -144,19 +151,26 @@ impl World {
         self.until("/metrics", line, lines).await;
     }
 
-    /// Waits until readiness misses the gateway, and returns what it says.
-    pub async fn missing_gateway(&self) -> String {
-        let missing = |ready: &Value| {
-            let degraded = ready["status"] == "degraded";
-            degraded.then(|| ready["missing"]["gateway"].as_str().unwrap().to_owned())
-        };
-        self.until("/health/ready", "the gateway is missing", missing).await
+    /// Waits until readiness misses `what` ("gateway", "redis"), and returns what it says.
+    pub async fn missing(&self, what: &str) -> String {
+        let missing = |ready: &Value| Some(ready["missing"][what].as_str()?.to_owned());
+        self.until("/health/ready", what, missing).await
     }
 
     /// Waits until readiness misses nothing.
-    pub async fn gateway_is_back(&self) {
+    pub async fn nothing_is_missing(&self) {
         let ready = |ready: &Value| (ready == &json!({ "status": "ready" })).then_some(());
         self.until("/health/ready", "nothing is missing", ready).await;
+    }
+
+    /// Asks again and again, until the answer is yes.
+    pub async fn eventually(&self, what: &str, mut asked: impl AsyncFnMut() -> bool) {
+        let asking = async {
+            while !asked().await {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(Duration::from_secs(20), asking).await.expect(what);
     }
 
     async fn until<T>(&self, path: &str, what: &str, found: impl Fn(&Value) -> Option<T>) -> T {
@@ -168,7 +182,7 @@ impl World {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(10), asking).await.expect(what)
+        timeout(Duration::from_secs(10), asking).await.expect(what)
     }
 
     pub async fn admin(&self, path: &str) -> (u16, Value) {
