@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check page picture bench-links bench-relay bench-signal load fault clean
+.PHONY: help demo test check page picture bench-links bench-relay bench-signal bench-list load fault clean
 
 # Options of what is run, such as ARGS="--port 18080" for `make demo`.
 ARGS ?=
@@ -60,6 +60,10 @@ bench-relay: ## offer to delivery, one pair at a time
 bench-signal: ## CPU of one call between transport and gateway
 	@scripts/need cargo
 	@cargo bench --bench signal
+
+bench-list: ## CPU of one peer list in a swarm of 100,000
+	@scripts/need cargo
+	@cargo bench --bench list
 
 load: ## 10 s of load on everything, started on loopback; every signal is checked. ARGS as `starling-load load` takes them
 	@scripts/need cargo

@@ -1,0 +1,75 @@
+//! What a peer list costs in a swarm of 100,000: candidates from this node's copy, the choice, the tickets.
+
+use std::{hint::black_box, net::Ipv4Addr, time::Duration};
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use starling::{
+    clock::Clock,
+    domain::{
+        Member, Nat, PeerId, Place, SwarmId,
+        mac::MacKeys,
+        selection::{self, Wish},
+        ticket::{Permit, TicketKind},
+    },
+    ranking::{Ranking, RankingSettings, Whereabouts},
+    store::{MemoryStore, Store},
+};
+
+const PEERS: u32 = 100_000;
+
+fn member(rng: &mut StdRng, clock: &Clock) -> Member {
+    let place = Place { asn: Some(rng.random_range(0..400)), country: Some([b'A', rng.random_range(b'A'..=b'Z')]) };
+    Member {
+        peer: PeerId::random(rng),
+        upload: rng.random_range(0..5) > 0,
+        resting: false,
+        nat: Nat::Eim,
+        slots: Some(12),
+        degree: rng.random_range(0..12),
+        playhead: Some(12.5),
+        bitrate_kbps: Some(3000),
+        address: Some(Ipv4Addr::from_bits(rng.random()).into()),
+        place,
+        joined: clock.now(),
+        said: clock.now(),
+    }
+}
+
+fn list(criterion: &mut Criterion) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let clock = Clock::manual(Clock::System.now());
+    let swarm = SwarmId::parse("movie/42/1080p").unwrap();
+    let mut rng = StdRng::seed_from_u64(1);
+    let settings = RankingSettings { interval: Duration::from_secs(10), remember: Duration::from_mins(10) };
+    let store = std::sync::Arc::new(MemoryStore::new(1_000_000, settings.remember));
+    let (ranking, loops) = Ranking::new(store.clone(), clock.clone(), settings);
+    let callers: Vec<_> = (0..PEERS).map(|_| member(&mut rng, &clock)).collect();
+    runtime.block_on(async {
+        for member in &callers {
+            store.join(&swarm, member.clone(), 0, clock.now()).await.unwrap();
+        }
+        ranking.find(&swarm, callers[0].peer, Whereabouts::default(), 1).await.unwrap();
+        loops.refresher.run_once().await;
+    });
+    assert_eq!(ranking.snapshot(&swarm).unwrap().rows().len(), callers.len());
+    let keys = MacKeys::new([(1, b"a secret for tickets of the bench".as_slice())]).unwrap();
+    let mut caller = callers.iter().cycle();
+    criterion.bench_function("a list of 8 of 64 candidates among 100,000", |bencher| {
+        bencher.iter(|| {
+            let caller = caller.next().unwrap();
+            let near = Whereabouts { place: caller.place, prefix: caller.prefix() };
+            let found = runtime.block_on(ranking.find(&swarm, caller.peer, near, 64)).unwrap();
+            let wish = Wish { caller: caller.peer, want: 8, exclude: &[] };
+            let chosen = selection::choose(found.candidates, &wish, &mut rand::rng());
+            let permit = Permit { kind: TicketKind::Offer, same_address: false, expires: clock.now() };
+            let tickets: Vec<_> =
+                chosen.iter().map(|row| permit.issue(&keys, &swarm, caller.peer, row.member.peer)).collect();
+            assert_eq!(tickets.len(), 8);
+            black_box(tickets)
+        });
+    });
+}
+
+criterion_group!(benches, list);
+criterion_main!(benches);
