@@ -9,6 +9,9 @@ use fnv::FnvHasher;
 
 use super::{ids::PeerId, place::Prefix, score::Score, time::Timestamp};
 
+#[cfg(test)]
+mod tests;
+
 /// What was said loses half its weight in this time.
 pub const HALF_LIFE: Duration = Duration::from_mins(5);
 /// Reporters remembered of each peer; beyond, the one that was heard of longest ago is forgotten.
@@ -62,9 +65,10 @@ impl Receipt {
     }
 }
 
-/// Whether serial number `one` comes after `other`.
+/// Whether serial number `one` comes after `other`. Of two that are half the circle apart, the larger one does.
 pub const fn is_later(one: u16, other: u16) -> bool {
-    one != other && one.wrapping_sub(other) < 0x8000
+    let ahead = one.wrapping_sub(other);
+    ahead != 0 && (ahead < 0x8000 || ahead == 0x8000 && one > other)
 }
 
 /// What came of a reporter's attempt to link.
@@ -89,7 +93,7 @@ pub struct Reporter {
     pub at: Timestamp,
     /// What came of its attempt.
     pub attempt: Attempt,
-    /// What its transfers weighed then, in steps of 1/63 of the most.
+    /// What its transfers weighed at that time, in steps of 1/63 of the most.
     pub weight: f32,
     /// The last counters, in the units above.
     pub receipt: Receipt,
@@ -188,33 +192,36 @@ impl Evidence {
         if last.is_some_and(|last| last.receipt == after && last.attempt == attempt) {
             return false;
         }
-        let left = last.map_or(0.0, |last| left_of(now.since(last.at)));
-        self.add_attempt(last.map_or(Attempt::Void, |last| last.attempt), left, attempt);
-        let weight = self.add_transfers(last.map_or(0.0, |last| last.weight * left), &before, &after, full_kbps);
+        // As if said at the rounded time: so what is left of it later is known exactly, and can be taken back.
+        let at = Timestamp::from_seconds(now.seconds() - now.seconds() % AT_UNIT);
+        let fresh = left_of(now.since(at));
+        let left = last.map_or(0.0, |last| left_of(at.since(last.at)));
+        self.add_attempt(last.map_or(Attempt::Void, |last| last.attempt), -left * fresh);
+        self.add_attempt(attempt, fresh);
+        let weight = last.map_or(0.0, |last| last.weight * left);
+        let weight = self.add_transfers(weight, fresh, &before, &after, full_kbps);
         if let Some(place) = place {
             self.reporters.remove(place);
         } else if self.reporters.len() >= MAX_REPORTERS {
             self.reporters.remove(0);
         }
-        let at = Timestamp::from_seconds(now.seconds() - now.seconds() % AT_UNIT);
         let prefix = source.prefix.map_or(0, short_prefix);
         self.reporters.push(Reporter { id, prefix, at, attempt, weight, receipt: after });
         true
     }
 
-    /// One reporter's attempt weighs 1 when it was last heard of, and less and less after that.
-    fn add_attempt(&mut self, before: Attempt, left: f32, after: Attempt) {
-        let total = |evidence: &mut Self, attempt, change: f32| match attempt {
+    /// Adds to what attempts of this kind weigh, or takes from it.
+    fn add_attempt(&mut self, attempt: Attempt, weight: f32) {
+        match attempt {
             Attempt::Void => {}
-            Attempt::Failed => evidence.failures = (evidence.failures + change).max(0.0),
-            Attempt::Connected => evidence.connects = (evidence.connects + change).max(0.0),
-        };
-        total(self, before, -left);
-        total(self, after, 1.0);
+            Attempt::Failed => self.failures = (self.failures + weight).max(0.0),
+            Attempt::Connected => self.connects = (self.connects + weight).max(0.0),
+        }
     }
 
-    /// Adds the new transfers as far as this reporter's weight allows; returns what all of its transfers weigh now.
-    fn add_transfers(&mut self, weight: f32, before: &Receipt, after: &Receipt, full_kbps: u32) -> f32 {
+    /// Adds the new transfers as far as this reporter's weight allows; returns what all of its transfers weigh with them.
+    /// `fresh` is what is left of a weight of 1 by now.
+    fn add_transfers(&mut self, weight: f32, fresh: f32, before: &Receipt, after: &Receipt, full_kbps: u32) -> f32 {
         #[expect(clippy::cast_precision_loss, reason = "what is larger than 2^23 is cut to 16 just below")]
         let [ok, timeout, bad] =
             [after.ok - before.ok, after.timeout - before.timeout, after.bad - before.bad].map(|count| count as f32);
@@ -227,10 +234,11 @@ impl Evidence {
         let kbps = (after.bytes - before.bytes) as f32 * 8.0 / ((after.busy_ms - before.busy_ms).max(1) as f32);
         #[expect(clippy::cast_precision_loss, reason = "likewise")]
         let speed = (kbps / full_kbps.max(1) as f32).clamp(0.05, 1.0);
-        self.ok += ok * share;
-        self.timeouts += timeout * share;
-        self.bad += bad * share;
-        self.speed += ok * share * speed;
+        let each = share * fresh;
+        self.ok += ok * each;
+        self.timeouts += timeout * each;
+        self.bad += bad * each;
+        self.speed += ok * each * speed;
         round_up(weight + all * share)
     }
 

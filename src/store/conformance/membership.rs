@@ -235,8 +235,9 @@ async fn a_restore_never_undoes_what_came_later(pair: Pair) {
     pair.other.restore(&pair.s, &[Restored { seen: after(11), ..restored(3, 9) }], after(12)).await.unwrap();
     let third = pair.known(3).await.unwrap().ranked;
     assert_eq!((third.member.degree, third.seen), (0, after(11)), "a sign of life counts all the same");
-    pair.one.restore(&pair.s, &[restored(3, 11)], after(12)).await.unwrap();
-    assert_eq!(pair.known(3).await.unwrap().ranked.member.degree, 7);
+    let again = Restored { member: Member { joined: after(11), ..said(3, 11) }, ..restored(3, 11) };
+    pair.one.restore(&pair.s, &[again], after(12)).await.unwrap();
+    assert_eq!(pair.known(3).await.unwrap().ranked.member, said(3, 11), "a join that is repeated keeps its first time");
     assert_eq!(pair.listed(after(12)).await, set([2, 3]));
     assert!(pair.pulled(after(12)).await.iter().all(|shard| shard.left.iter().all(|left| left.0 == member(1).peer)));
 }
