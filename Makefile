@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check page picture bench-links bench-relay bench-signal bench-list load fault clean
+.PHONY: help demo test check page picture bench-links bench-relay bench-signal bench-list bench-ranker load fault clean
 
 # Options of what is run, such as ARGS="--port 18080" for `make demo`.
 ARGS ?=
@@ -64,6 +64,10 @@ bench-signal: ## CPU of one call between transport and gateway
 bench-list: ## CPU of one peer list in a swarm of 100,000
 	@scripts/need cargo
 	@cargo bench --bench list
+
+bench-ranker: ## a round of the ranker with 100,000 dirty peers, over a cluster of its own
+	@scripts/need cargo redis
+	@cargo bench --bench ranker
 
 load: ## 10 s of load on everything, started on loopback; every signal is checked. ARGS as `starling-load load` takes them
 	@scripts/need cargo

@@ -16,7 +16,7 @@ const NEAR: usize = 24;
 const COUNTRY: usize = 20;
 
 /// Where hardly anybody is good, so many are looked at before a list stays short.
-const MOST_LOOKED_AT: usize = 4096;
+const MOST_LOOKED_AT: usize = 1024;
 
 /// The members of a swarm as they were when it was pulled.
 #[derive(Debug, Default)]
@@ -167,51 +167,71 @@ impl Snapshot {
         near: &Whereabouts,
         amount: usize,
         rng: &mut impl Rng,
-        mut good: impl FnMut(&Ranked) -> bool,
+        good: impl FnMut(&Ranked) -> bool,
     ) -> Vec<Ranked> {
         let network = match near.place.asn {
             Some(asn) => self.by_asn.group(Some(asn)),
             None => self.by_prefix.group(near.prefix),
         };
-        let mut taken: Vec<u32> = Vec::with_capacity(amount);
-        let mut take = |row: u32, enough: usize| {
-            if taken.len() < enough && !taken.contains(&row) && good(&self.rows[row as usize]) {
-                taken.push(row);
-            }
-            taken.len()
-        };
-        let mut count = 0;
-        for (from, most) in
-            [(network, NEAR), (self.by_country.group(near.place.country), COUNTRY), (&self.offered, amount)]
-        {
-            let enough = amount.min(count + most);
-            // Several times what is needed, since some are taken already and some not good.
-            for at in index::sample(rng, from.len(), (4 * (enough - count) + count).min(from.len())) {
-                count = take(from[at], enough);
-                if count == enough {
-                    break;
+        let country = self.by_country.group(near.place.country);
+        let mut sample =
+            Sample { rows: &self.rows, drawn: Vec::with_capacity(amount), found: Vec::with_capacity(amount), good };
+        for (from, most) in [(network, NEAR), (country, COUNTRY), (&self.offered, amount)] {
+            let enough = amount.min(sample.found.len() + most);
+            if from.len() > 4 * amount {
+                for _ in 0..4 {
+                    let missing = enough - sample.found.len();
+                    sample.take((0..missing).map(|_| from[rng.random_range(0..from.len())]));
+                }
+            } else {
+                let mut all = index::sample(rng, from.len(), from.len()).into_iter().map(|at| from[at]);
+                while sample.found.len() < enough && all.len() > 0 {
+                    let missing = enough - sample.found.len();
+                    sample.take(all.by_ref().take(missing));
                 }
             }
         }
-        if count < amount && !self.offered.is_empty() {
+        if sample.found.len() < amount && !self.offered.is_empty() {
             // Hardly anybody is good: the next ones, whoever they are.
             let start = rng.random_range(0..self.offered.len());
-            let rest = self.offered[start..].iter().chain(&self.offered[..start]).take(MOST_LOOKED_AT);
-            for row in rest {
-                if take(*row, amount) == amount {
-                    break;
-                }
+            let (before, behind) = self.offered.split_at(start);
+            sample.take(behind.iter().chain(before).copied().take(MOST_LOOKED_AT));
+            sample.found.truncate(amount);
+        }
+        sample.found
+    }
+}
+
+/// A sample that is being drawn.
+struct Sample<'a, G> {
+    rows: &'a [Ranked],
+    drawn: Vec<u32>,
+    found: Vec<Ranked>,
+    good: G,
+}
+
+impl<G: FnMut(&Ranked) -> bool> Sample<'_, G> {
+    /// Adds the good ones among these that were not drawn before.
+    fn take(&mut self, rows: impl Iterator<Item = u32>) {
+        let begin = self.drawn.len();
+        for row in rows {
+            if !self.drawn.contains(&row) {
+                self.drawn.push(row);
             }
         }
-        let mut sample: Vec<Ranked> = Vec::with_capacity(taken.len());
-        for row in taken {
-            let row = &self.rows[row as usize];
+        // Copied first and looked at then: so the memory is asked for many rows at once.
+        let found = self.found.len();
+        self.found.extend(self.drawn[begin..].iter().map(|row| self.rows[*row as usize].clone()));
+        let mut kept = found;
+        for at in found..self.found.len() {
+            let (before, row) = (&self.found[..kept], &self.found[at]);
             // One that is being moved to another shard is in two for a moment.
-            if sample.iter().all(|other| other.member.peer != row.member.peer) {
-                sample.push(row.clone());
+            if (self.good)(row) && before.iter().all(|other| other.member.peer != row.member.peer) {
+                self.found.swap(kept, at);
+                kept += 1;
             }
         }
-        sample
+        self.found.truncate(kept);
     }
 }
 
