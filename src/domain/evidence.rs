@@ -1,7 +1,8 @@
 //! What counterparts have said about a peer: decayed totals, and the last counters of each reporter, so that cumulative
 //! receipts count once, on whichever node and however often they arrive.
 //!
-//! Times are whole seconds, and what is remembered of a reporter is rounded, so that every store keeps exactly this.
+//! Times are whole seconds, and what is remembered of a reporter is rounded, so that every store keeps exactly this; of
+//! the totals it keeps at least four digits.
 
 use std::{hash::Hasher, time::Duration};
 
@@ -85,7 +86,7 @@ pub enum Attempt {
 /// A reporter, and its last receipt.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Reporter {
-    /// FNV-1a of its peer id.
+    /// FNV-1a of its peer id, folded to 24 bits.
     pub id: u32,
     /// The same of its prefix, never 0; 0 where that is not known.
     pub prefix: u8,
@@ -266,7 +267,7 @@ fn short_id(peer: PeerId) -> u32 {
     let mut hash = FnvHasher::default();
     hash.write(peer.as_bytes());
     let hash = hash.finish();
-    u32::try_from((hash >> 32) ^ (hash & 0xffff_ffff)).expect("32 bits")
+    u32::try_from((hash >> 24 ^ hash) & 0xff_ffff).expect("24 bits")
 }
 
 fn short_prefix(prefix: Prefix) -> u8 {

@@ -179,3 +179,15 @@ fn rich_evidence(member: &Member, now: Timestamp) -> Evidence {
     }
     evidence
 }
+
+/// Nothing is kept but with the digits that are promised; all else exactly.
+#[track_caller]
+fn assert_kept(kept: Option<&Evidence>, expected: &Evidence) {
+    let kept = kept.expect("something was said of it");
+    let totals = |e: &Evidence| [e.connects, e.failures, e.ok, e.timeouts, e.bad, e.speed];
+    for (kept, expected) in totals(kept).into_iter().zip(totals(expected)) {
+        assert!((kept - expected).abs() <= expected / 10_000.0, "{kept} instead of {expected}");
+    }
+    let [connects, failures, ok, timeouts, bad, speed] = totals(expected);
+    assert_eq!(*expected, Evidence { connects, failures, ok, timeouts, bad, speed, ..kept.clone() });
+}

@@ -113,7 +113,7 @@ impl Swarm {
             self.touch(member.peer, seen, now);
             return;
         }
-        member.joined = member.joined.min(before.member.joined);
+        member.joined = before.member.joined;
         let seen = seen.max(before.seen);
         self.put(member, evidence, seen, now);
     }
