@@ -126,6 +126,14 @@ async fn evidence_outlives_leaving_and_silence_until_forgotten(pair: Pair) {
     let back = Restored { member: Member { said: after(6), ..member(1) }, evidence: None, seen: after(6) };
     pair.other.restore(&pair.s, &[back], after(6)).await.unwrap();
     assert_eq!((connects(1).await, connects(2).await), (Some((1, 1.0)), Some((1, 2.0))));
+    // What a node remembers of it counts for nothing where the store remembers something.
+    let remembered = Evidence { revision: 9, ..rich_evidence(&member(1), START) };
+    for said in [6, 7] {
+        let member = Member { said: after(said), ..member(1) };
+        let back = Restored { member, evidence: Some(remembered.clone()), seen: after(7) };
+        pair.one.restore(&pair.s, &[back], after(7)).await.unwrap();
+        assert_eq!(connects(1).await, Some((1, 1.0)));
+    }
     // It falls silent and comes back.
     pair.one.sweep(&pair.s, None, after(100)).await.unwrap();
     pair.one.touch(&pair.s, &[(member(3).peer, after(100))], after(100)).await.unwrap();

@@ -55,6 +55,8 @@ async fn every_change_is_noticed(pair: Pair) {
     };
     pair.one.join(&pair.s, Member { said: after(1), ..member(1) }, 0, after(1)).await.unwrap();
     notice("a join again", after(1)).await;
+    pair.one.join(&pair.s, Member { upload: false, ..member(3) }, 0, after(1)).await.unwrap();
+    notice("somebody who is never offered", after(1)).await;
     pair.judge(pair.heard(1, 1.0, after(2)).await, after(2)).await;
     notice("a judgement", after(2)).await;
     pair.leave(1, after(3)).await;
