@@ -15,7 +15,7 @@ use super::{Found, Gone, Judged, Known, Pulled, Restored, Shard, Store, StoreErr
 use crate::domain::{Member, PeerId, SwarmId, Timestamp};
 
 /// One lock over everything: each call holds it for one swarm at most, and never across an await. A swarm is one shard.
-/// A pull copies the whole swarm under the lock, about a quarter of a millisecond for each thousand members.
+/// A pull copies the whole swarm under the lock.
 pub struct MemoryStore {
     max_members: usize,
     remember: Duration,

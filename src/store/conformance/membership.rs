@@ -235,9 +235,16 @@ async fn a_restore_never_undoes_what_came_later(pair: Pair) {
     pair.other.restore(&pair.s, &[Restored { seen: after(11), ..restored(3, 9) }], after(12)).await.unwrap();
     let third = pair.known(3).await.unwrap().ranked;
     assert_eq!((third.member.degree, third.seen), (0, after(11)), "a sign of life counts all the same");
-    let again = Restored { member: Member { joined: after(11), ..said(3, 11) }, ..restored(3, 11) };
+    let again = Restored { member: Member { joined: after(11), ..said(3, 11) }, evidence: None, seen: after(9) };
     pair.one.restore(&pair.s, &[again], after(12)).await.unwrap();
-    assert_eq!(pair.known(3).await.unwrap().ranked.member, said(3, 11), "the time of its first join stays");
+    let third = pair.known(3).await.unwrap();
+    assert_eq!(third.ranked.member, said(3, 11), "the time of its first join stays");
+    assert_eq!((third.ranked.seen, third.evidence), (after(11), None));
+    // It came back by itself; what others said of it is still worth knowing.
+    let evidence = rich_evidence(&member(3), START);
+    let remembered = Restored { evidence: Some(evidence.clone()), ..restored(3, 9) };
+    pair.one.restore(&pair.s, &[remembered], after(12)).await.unwrap();
+    assert_kept(pair.evidence(3).await.as_ref(), &evidence);
     assert_eq!(pair.listed(after(12)).await, set([2, 3]));
     assert!(pair.pulled(after(12)).await.iter().all(|shard| shard.left.iter().all(|left| left.0 == member(1).peer)));
 }
