@@ -72,7 +72,7 @@ impl Member {
 
     /// The prefix of its address, where known. Not of loopback: there everybody has the same.
     pub fn prefix(&self) -> Option<Prefix> {
-        self.address.filter(|address| !address.to_canonical().is_loopback()).map(Prefix::of)
+        self.address.and_then(Prefix::telling)
     }
 }
 

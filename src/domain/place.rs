@@ -15,6 +15,11 @@ impl Prefix {
         }
     }
 
+    /// The prefix of `address` where it tells anything: not of loopback, where everybody has the same.
+    pub fn telling(address: IpAddr) -> Option<Self> {
+        (!address.to_canonical().is_loopback()).then(|| Self::of(address))
+    }
+
     /// The same number on every node.
     pub const fn number(self) -> u64 {
         self.0
@@ -43,5 +48,13 @@ mod tests {
         assert_eq!(prefix("2001:db8:1:2::3"), prefix("2001:db8:1:ffff::"));
         assert_ne!(prefix("2001:db8:1::"), prefix("2001:db8:2::"));
         assert_ne!(prefix("0.0.0.0"), prefix("::"));
+    }
+
+    #[test]
+    fn loopback_tells_nothing() {
+        for (address, tells) in [("127.0.0.1", false), ("::1", false), ("::ffff:127.1.1.1", false), ("10.0.0.1", true)]
+        {
+            assert_eq!(Prefix::telling(address.parse().unwrap()).is_some(), tells, "{address}");
+        }
     }
 }

@@ -22,6 +22,9 @@ const SAME_ADDRESS: u8 = 0x80;
 /// finds an answer.
 pub const ANSWER_GRACE: Duration = Duration::from_secs(30);
 
+/// How much longer a ticket serves for receipts than for signals: a link outlives the ticket under which it was tried.
+pub const RECEIPT_GRACE: Duration = Duration::from_hours(6);
+
 /// What a ticket permits beside candidates and bye.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TicketKind {
@@ -81,6 +84,30 @@ impl Permit {
         (from, to): (PeerId, PeerId),
         signal: Kind,
     ) -> Result<Self, TicketError> {
+        let permit = Self::read(keys, ticket, swarm, (from, to))?;
+        if now >= permit.expires {
+            return Err(TicketError::Expired);
+        }
+        match (signal, permit.kind) {
+            (Kind::Offer, TicketKind::Answer) | (Kind::Answer, TicketKind::Offer) => Err(TicketError::Kind),
+            _ => Ok(permit),
+        }
+    }
+
+    /// Reads the ticket, of either kind, with which `from` wants to say what came of a link with `to`.
+    pub fn verify_for_receipt(
+        keys: &MacKeys,
+        ticket: &str,
+        now: Timestamp,
+        swarm: &SwarmId,
+        (from, to): (PeerId, PeerId),
+    ) -> Result<Self, TicketError> {
+        let permit = Self::read(keys, ticket, swarm, (from, to))?;
+        if now >= permit.expires + RECEIPT_GRACE { Err(TicketError::Expired) } else { Ok(permit) }
+    }
+
+    /// Reads a ticket of ours for this pair in this swarm, also one that has expired.
+    fn read(keys: &MacKeys, ticket: &str, swarm: &SwarmId, (from, to): (PeerId, PeerId)) -> Result<Self, TicketError> {
         let mut bytes = [0; LEN + 2];
         // 30 characters are 22 bytes; anything longer is refused before it is decoded.
         if ticket.len() != LEN.div_ceil(3) * 4 - 2 {
@@ -97,15 +124,7 @@ impl Permit {
             _ => return Err(TicketError::Wrong),
         };
         let expiry = u32::from_be_bytes(head[2..6].try_into().expect("four of six bytes"));
-        let permit =
-            Self { kind, same_address: head[0] & SAME_ADDRESS != 0, expires: Timestamp::from_seconds(expiry.into()) };
-        if now >= permit.expires {
-            return Err(TicketError::Expired);
-        }
-        match (signal, kind) {
-            (Kind::Offer, TicketKind::Answer) | (Kind::Answer, TicketKind::Offer) => Err(TicketError::Kind),
-            _ => Ok(permit),
-        }
+        Ok(Self { kind, same_address: head[0] & SAME_ADDRESS != 0, expires: Timestamp::from_seconds(expiry.into()) })
     }
 
     /// The way back, for the one who is signalled. An offer begets the right to answer, a little longer; an answer gives
@@ -186,6 +205,20 @@ mod tests {
         };
         assert!(at(599_999).is_ok());
         assert_eq!(at(600_000), Err(TicketError::Expired));
+    }
+
+    #[test]
+    fn it_serves_for_receipts_six_hours_longer_whatever_its_kind() {
+        for kind in [TicketKind::Offer, TicketKind::Answer] {
+            let ticket = permit(kind).issue(&keys(), &swarm(), peer(1), peer(2));
+            let check =
+                |ms: u64, pair| Permit::verify_for_receipt(&keys(), &ticket, Timestamp(NOW.0 + ms), &swarm(), pair);
+            let end = 600_000 + 6 * 3_600_000;
+            assert_eq!(check(0, (peer(1), peer(2))), Ok(permit(kind)));
+            assert!(check(end - 1, (peer(1), peer(2))).is_ok());
+            assert_eq!(check(end, (peer(1), peer(2))), Err(TicketError::Expired));
+            assert_eq!(check(0, (peer(2), peer(1))), Err(TicketError::Wrong));
+        }
     }
 
     #[test]

@@ -130,7 +130,7 @@ fn exclude<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PeerId>, D:
     Ok(exclude)
 }
 
-fn playhead<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f32>, D::Error> {
+pub(super) fn playhead<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f32>, D::Error> {
     match Option::<f32>::deserialize(deserializer)? {
         Some(seconds) if !(0.0..=MAX_PLAYHEAD).contains(&seconds) => {
             Err(D::Error::custom("playhead is seconds from 0"))

@@ -4,6 +4,7 @@
 mod code;
 mod connect;
 mod lists;
+mod report;
 mod session;
 mod signal;
 
@@ -12,6 +13,7 @@ use crate::domain::PeerId;
 pub use code::{Code, Refusal};
 pub use connect::{ConnectData, ConnectReply, IceServer};
 pub use lists::{JoinRequest, LeaveRequest, Near, NetInfo, Peer, PeerList, PeersRequest};
+pub use report::{CandidateType, ReportReply, ReportRequest, ReportedReceipt};
 pub use session::Session;
 pub use signal::{
     Addressed, Delivered, MalformedSignal, SignalError, SignalReply, SignalRequest, SignalResult, push_delivery,
@@ -23,10 +25,14 @@ const INBOX: &str = "inbox:";
 pub const VERSION: u32 = 1;
 /// Largest `signal` request, in bytes.
 pub const MAX_SIGNAL_REQUEST: usize = 64 * 1024;
+/// Largest `report` request, in bytes.
+pub const MAX_REPORT_REQUEST: usize = 4 * 1024;
 /// Largest request of any other kind, in bytes.
 pub const MAX_REQUEST: usize = 16 * 1024;
 /// Most signals in one call.
 pub const MAX_SIGNALS: usize = 16;
+/// Most receipts in one report.
+pub const MAX_RECEIPTS: usize = 16;
 
 /// The server-side channel in which a peer hears what is addressed to it.
 pub fn inbox(peer: PeerId) -> String {

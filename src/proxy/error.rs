@@ -59,7 +59,7 @@ impl ProxyError {
             Self::Call(CallError::SessionExpired) => Code::Unauthorized,
             Self::Call(CallError::SwarmNotAllowed) => Code::Forbidden,
             Self::UnknownMethod | Self::UnknownEvent => Code::UnknownMethod,
-            Self::TooLarge(_) | Self::Call(CallError::TooManySignals) => Code::TooLarge,
+            Self::TooLarge(_) | Self::Call(CallError::TooManySignals | CallError::TooManyReceipts) => Code::TooLarge,
             Self::Call(CallError::GatewayAway | CallError::Ranking(RankingError::Full)) => Code::Unavailable,
         }
     }

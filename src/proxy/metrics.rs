@@ -7,7 +7,7 @@ use metrics::{Counter, Histogram, counter, histogram};
 use crate::protocol::Code;
 
 /// RPC methods, and the publish event.
-const METHODS: [&str; 6] = ["join", "peers", "signal", "leave", "publish", "unknown"];
+const METHODS: [&str; 7] = ["join", "peers", "signal", "report", "leave", "publish", "unknown"];
 const CODES: [Code; 8] = [
     Code::Malformed,
     Code::Unauthorized,

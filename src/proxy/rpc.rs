@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{Proxy, ProxyError, error::signal_error};
 use crate::{
-    protocol::{MAX_REQUEST, MAX_SIGNAL_REQUEST, SignalReply, SignalRequest, SignalResult},
+    protocol::{MAX_REPORT_REQUEST, MAX_REQUEST, MAX_SIGNAL_REQUEST, SignalReply, SignalRequest, SignalResult},
     signaling::Caller,
 };
 
@@ -20,7 +20,11 @@ impl Proxy {
     }
 
     async fn try_rpc(&self, caller: &Caller, method: &str, data: &[u8]) -> Result<String, ProxyError> {
-        let limit = if method == "signal" { MAX_SIGNAL_REQUEST } else { MAX_REQUEST };
+        let limit = match method {
+            "signal" => MAX_SIGNAL_REQUEST,
+            "report" => MAX_REPORT_REQUEST,
+            _ => MAX_REQUEST,
+        };
         if data.len() > limit {
             return Err(ProxyError::TooLarge(limit));
         }
@@ -35,6 +39,7 @@ impl Proxy {
                 };
                 json(&SignalReply { results: results.into_iter().map(result).collect() })
             }
+            "report" => json(&self.signaling.report(caller, serde_json::from_slice(data)?)?),
             "leave" => {
                 self.signaling.leave(caller, serde_json::from_slice(data)?).await?;
                 "{}".to_owned()

@@ -2,7 +2,7 @@
 
 use metrics::{Counter, Histogram, counter, histogram};
 
-use super::{PublishError, RelayError};
+use super::{PublishError, RelayError, report::Uncounted};
 
 /// Made once at start, so that series exist at zero.
 pub struct SignalingMetrics {
@@ -13,12 +13,18 @@ pub struct SignalingMetrics {
     gone: Counter,
     not_published: Counter,
     listed_peers: Histogram,
+    receipts: Counter,
+    foreign_receipts: Counter,
+    own_receipts: Counter,
+    double_receipts: Counter,
+    crowded_receipts: Counter,
 }
 
 impl SignalingMetrics {
     /// Registers the series.
     pub fn new() -> Self {
         let refused = |reason: &'static str| counter!("starling_signaling_signals_refused_total", "reason" => reason);
+        let receipt = |reason: &'static str| counter!("starling_signaling_receipts_refused_total", "reason" => reason);
         let relayed = |by: &'static str| counter!("starling_signaling_signals_relayed_total", "by" => by);
         Self {
             relayed: relayed("lane"),
@@ -28,6 +34,11 @@ impl SignalingMetrics {
             gone: refused("gone"),
             not_published: refused("not_published"),
             listed_peers: histogram!("starling_signaling_listed_peers"),
+            receipts: counter!("starling_signaling_receipts_total"),
+            foreign_receipts: receipt("ticket"),
+            own_receipts: receipt("self"),
+            double_receipts: receipt("double"),
+            crowded_receipts: receipt("full"),
         }
     }
 
@@ -54,6 +65,18 @@ impl SignalingMetrics {
             RelayError::Ticket(_) => &self.ticket,
             RelayError::Gone => &self.gone,
             RelayError::NotPublished(_) => &self.not_published,
+        };
+        counter.increment(1);
+    }
+
+    /// A receipt counts, or does not.
+    pub(super) fn receipt(&self, uncounted: Option<Uncounted>) {
+        let counter = match uncounted {
+            None => &self.receipts,
+            Some(Uncounted::Ticket) => &self.foreign_receipts,
+            Some(Uncounted::Oneself) => &self.own_receipts,
+            Some(Uncounted::Double) => &self.double_receipts,
+            Some(Uncounted::Full) => &self.crowded_receipts,
         };
         counter.increment(1);
     }

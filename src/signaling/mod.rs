@@ -7,6 +7,7 @@ mod lists;
 mod metrics;
 mod peers;
 mod refresh;
+mod report;
 mod signal;
 
 use std::sync::Arc;
@@ -48,6 +49,9 @@ pub enum CallError {
     /// More signals than one call may hold.
     #[error("a call holds at most {} signals", crate::protocol::MAX_SIGNALS)]
     TooManySignals,
+    /// More receipts than one report may hold.
+    #[error("a report holds at most {} receipts", crate::protocol::MAX_RECEIPTS)]
+    TooManyReceipts,
     /// The gateway could not end other connections of the same peer.
     #[error("the gateway is away")]
     GatewayAway,
