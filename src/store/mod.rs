@@ -4,6 +4,7 @@
 #[cfg(test)]
 pub mod conformance;
 pub mod memory;
+pub mod redis;
 #[cfg(test)]
 mod switched;
 
@@ -15,6 +16,7 @@ use tokio::sync::broadcast;
 use crate::domain::{Evidence, Member, PeerId, Ranked, SwarmId, Timestamp};
 
 pub use memory::MemoryStore;
+pub use redis::RedisStore;
 #[cfg(test)]
 pub use switched::SwitchedStore;
 

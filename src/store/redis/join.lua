@@ -1,0 +1,17 @@
+-- A peer joins, or says again what it is; then finds others. ARGV: peer, sample, record.
+local peer, sample, record = ARGV[6], tonumber(ARGV[7]), ARGV[8]
+local old = stored(peer)
+if is_member(old) then
+    -- It joined when it joined.
+    record = string.sub(record, 1, 8) .. string.sub(old, 9, 14) .. string.sub(record, 15)
+end
+redis.call('HSET', MEMBERS, peer, record)
+redis.call('ZADD', SEEN, 'GT', NOW, peer)
+if not offered(record) then
+    redis.call('ZREM', RANKING, peer)
+else
+    list(peer)
+end
+changed()
+local size, found = look(sample)
+return {shards(), size, 1, found}
