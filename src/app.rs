@@ -25,7 +25,7 @@ use crate::{
     proxy::{self, Proxy, ProxyMetrics},
     ranking::{Loops, Ranking, RankingSettings},
     signaling::{Signaling, SignalingMetrics},
-    store::{MemoryStore, Store},
+    store::{MemoryStore, RedisSettings, RedisStore, Store},
     telemetry,
 };
 
@@ -59,8 +59,14 @@ impl App {
         let admin_listener = listen("admin.listen", config.admin.listen).await?;
         let (proxy_address, admin_address) = (proxy_listener.local_addr()?, admin_listener.local_addr()?);
 
+        let mut redis = None;
         let store: Arc<dyn Store> = match config.store.kind {
             StoreKind::Memory => Arc::new(MemoryStore::new(MAX_MEMBERS, config.store.remember)),
+            StoreKind::Redis => {
+                let settings = redis_settings(config)?;
+                let store = metrics::with_local_recorder(&recorder, || RedisStore::new(&settings));
+                redis.insert(Arc::new(store.context("store.redis_nodes or store.redis_ca_file")?)).clone()
+            }
         };
         // Every part makes its series here, so that they exist at zero.
         let (proxy, lanes, ranking, loops, centrifugo) = metrics::with_local_recorder(&recorder, || {
@@ -115,6 +121,10 @@ impl App {
         app.operators.start(|stop| writer.run(stop));
         app.operators.start(|stop| hints.run(stop));
         app.operators.start(|stop| telemetry::upkeep(app.admin.metrics.clone(), stop));
+        if let Some(store) = redis {
+            app.operators.start(|stop| store.watch(stop));
+            app.operators.start(|stop| store.listen(stop));
+        }
         for lane in lanes {
             app.lanes.start(|stop| lane.run(stop));
         }
@@ -157,6 +167,22 @@ impl App {
         ensure!(calls && lanes && operators, "not everything ended in time");
         Ok(())
     }
+}
+
+/// Where the Redis Cluster is, as configured.
+fn redis_settings(config: &Config) -> anyhow::Result<RedisSettings> {
+    let crate::config::Store { redis_nodes, redis_user, redis_password, redis_tls, redis_ca_file, key_prefix, .. } =
+        &config.store;
+    let read = |file: &str| std::fs::read(file).with_context(|| format!("store.redis_ca_file: {file} cannot be read"));
+    Ok(RedisSettings {
+        nodes: redis_nodes.clone(),
+        user: redis_user.clone(),
+        password: redis_password.0.clone(),
+        tls: *redis_tls,
+        ca: (!redis_ca_file.is_empty()).then(|| read(redis_ca_file)).transpose()?,
+        key_prefix: key_prefix.clone(),
+        remember: config.store.remember,
+    })
 }
 
 /// The keys of access tokens, as configured.

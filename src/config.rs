@@ -138,14 +138,31 @@ pub struct Store {
     /// within that time is who it was; a swarm that ends leaves nothing behind after it.
     #[serde(with = "humantime_serde")]
     pub remember: Duration,
+    /// Some nodes of the Redis Cluster, as `host:port` with commas between: the others are found through them, so name
+    /// enough that one of them is up when a backend starts.
+    #[serde(with = "commas")]
+    pub redis_nodes: Vec<String>,
+    /// Who we are there: `config/redis.acl` says what this user needs. Empty: the default user.
+    pub redis_user: String,
+    /// Its password. Empty: none.
+    pub redis_password: Secret,
+    /// Whether the nodes speak TLS.
+    pub redis_tls: bool,
+    /// A file with the certificates (PEM) of who signs the nodes'. Empty: whom the system trusts.
+    pub redis_ca_file: String,
+    /// What the names of all keys and channels begin with: up to 64 characters without `{`, `}`, `*` or white space. The
+    /// same on every node of one network; another for each network that shares the cluster.
+    pub key_prefix: String,
 }
 
 /// The kind of store.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StoreKind {
     /// This process's memory: for a single backend. A restart empties it, and clients join again.
     Memory,
+    /// A Redis Cluster: for several.
+    Redis,
 }
 
 /// `[ranking]`: what is known of peers.
@@ -274,6 +291,7 @@ mod tests {
     use super::*;
 
     const SAMPLE: &str = include_str!("../config/sample.toml");
+    const REDIS: &str = include_str!("../config/redis.toml");
 
     fn parse(file: &str, environment: &[(&str, &str)]) -> anyhow::Result<Config> {
         let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
@@ -291,6 +309,15 @@ mod tests {
         let config = parse(SAMPLE, &[]).unwrap();
         assert_eq!(config.batch.window, Duration::from_millis(100));
         assert_eq!(config.ice.servers[0].urls, ["stun:stun.example.com:3478"]);
+    }
+
+    #[test]
+    fn so_is_the_one_with_redis() {
+        let config = parse(REDIS, &[("STARLING_STORE__REDIS_NODES", "one:7101, two:7101")]).unwrap();
+        assert_eq!(config.store.kind, StoreKind::Redis);
+        assert_eq!(config.store.redis_nodes, ["one:7101", "two:7101"]);
+        let shown = format!("{config:?}") + &toml::to_string(&config).unwrap();
+        assert!(!shown.contains("replace-me"), "{shown}");
     }
 
     #[test]
@@ -335,6 +362,14 @@ mod tests {
             ("[proxy]\ndrain = \"2s\"", &[], "proxy.drain"),
             ("[gateway]\napi_url = \"http://me:sekrit@a/api\"", &[], "gateway.api_url"),
             ("[store]\nkind = \"postgres\"", &[], "store.kind"),
+            ("[store]\nkey_prefix = \"a*\"", &[], "store.key_prefix"),
+            ("[store]\nkey_prefix = \"a b\"", &[], "store.key_prefix"),
+            ("[store]\nkey_prefix = \"\"", &[], "store.key_prefix"),
+            ("[store]\nkind = \"redis\"\nredis_nodes = \"\"", &[], "store.redis_nodes"),
+            ("[store]\nkind = \"redis\"\nredis_nodes = \"a:1,b\"", &[], "store.redis_nodes"),
+            ("[store]\nkind = \"redis\"\nredis_nodes = \"me:sekrit@a:1\"", &[], "store.redis_nodes"),
+            ("[store]\nkind = \"redis\"\nredis_user = \"me\"", &[], "store.redis_password"),
+            ("[store]\nkind = \"redis\"\nredis_ca_file = \"ca.crt\"", &[], "store.redis_ca_file"),
             ("[ice]\nservers = [{ urls = [\"http://x\"] }]", &[], "ice.servers"),
             ("[token]\nkeys = [{ id = \"1\", alg = \"HS256\", secret = \"short\" }]", &[], "token.keys (1)"),
             ("", &[("STARLING_PROXY__LISTNE", "x")], "STARLING_PROXY__LISTNE"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::bail;
 use axum::http::{HeaderName, HeaderValue, Uri};
 
-use super::Config;
+use super::{Config, Store, StoreKind};
 
 impl Config {
     /// Everything that serde cannot know. Each line names the field and the fix.
@@ -68,10 +68,6 @@ impl Config {
             "ticket.ttl is not from 10s to 6h",
         );
         demand(
-            (Duration::from_mins(1)..=Duration::from_hours(1)).contains(&self.store.remember),
-            "store.remember is not from 1min to 1h",
-        );
-        demand(
             (Duration::from_secs(1)..=Duration::from_secs(10)).contains(&self.ranking.interval),
             "ranking.interval is not from 1s to 10s",
         );
@@ -87,9 +83,53 @@ impl Config {
             }),
             "ice.servers: every server needs urls that begin with stun:, stuns:, turn: or turns:",
         );
+        self.store.validate(&mut wrong);
         if !wrong.is_empty() {
             bail!("the configuration is not complete or not right:\n  {}", wrong.join("\n  "));
         }
         Ok(())
     }
+}
+
+impl Store {
+    fn validate(&self, wrong: &mut Vec<String>) {
+        let mut demand = |good: bool, problem: &str| {
+            if !good {
+                wrong.push(problem.to_owned());
+            }
+        };
+        demand(
+            (Duration::from_mins(1)..=Duration::from_hours(1)).contains(&self.remember),
+            "store.remember is not from 1min to 1h",
+        );
+        let is_prefix = |prefix: &str| {
+            let is_free = |character: char| !"{}*".contains(character) && !character.is_whitespace();
+            (1..=64).contains(&prefix.len()) && prefix.chars().all(is_free)
+        };
+        demand(
+            is_prefix(&self.key_prefix),
+            "store.key_prefix is not 1 to 64 characters without {, }, * or white space, such as starling",
+        );
+        if self.kind == StoreKind::Redis {
+            demand(
+                self.redis_nodes.iter().all(|node| is_node(node)),
+                "store.redis_nodes is not host:port, such as 127.0.0.1:7101, or several of them with commas between",
+            );
+            demand(
+                self.redis_user.is_empty() || !self.redis_password.0.is_empty(),
+                "store.redis_user has no store.redis_password: set it, or STARLING_STORE__REDIS_PASSWORD",
+            );
+            demand(
+                self.redis_ca_file.is_empty() || self.redis_tls,
+                "store.redis_ca_file is of no use without store.redis_tls = true",
+            );
+        }
+    }
+}
+
+/// `host:port`, and no more.
+fn is_node(node: &str) -> bool {
+    let is_host =
+        |host: &str| !host.is_empty() && !host.contains(['@', '/', '?', '#']) && !host.contains(char::is_whitespace);
+    node.rsplit_once(':').is_some_and(|(host, port)| is_host(host) && port.parse::<u16>().is_ok_and(|port| port > 0))
 }

@@ -16,7 +16,7 @@ use tokio::sync::broadcast;
 use crate::domain::{Evidence, Member, PeerId, Ranked, SwarmId, Timestamp};
 
 pub use memory::MemoryStore;
-pub use redis::RedisStore;
+pub use redis::{RedisStore, Settings as RedisSettings};
 #[cfg(test)]
 pub use switched::SwitchedStore;
 

@@ -21,8 +21,18 @@ end
 
 local function left(record) return bit.band(string.byte(record, 2), 1) == 1 end
 
--- Whether it uploads and does not rest.
-local function offered(record) return bit.band(string.byte(record, 2), 7) == 2 end
+local UNLISTED = 8
+
+-- Whether it uploads, does not rest, and was seen since it was last taken out of the ranking.
+local function offered(record) return bit.band(string.byte(record, 2), 15) == 2 end
+
+local function with_flags(record, flags) return string.sub(record, 1, 1) .. string.char(flags) .. string.sub(record, 3) end
+
+-- As `record`, but joined when `old` did, if that was earlier.
+local function with_joined_of(record, old)
+    if time(old, 9) >= time(record, 9) then return record end
+    return string.sub(record, 1, 8) .. string.sub(old, 9, 14) .. string.sub(record, 15)
+end
 
 local function is_member(record) return record and not left(record) end
 
@@ -38,6 +48,11 @@ end
 -- Notes a sign of life; says whether it was news. Who was silent or not listed is listed again.
 local function sign_of_life(peer, record, at)
     if redis.call('ZADD', SEEN, 'GT', 'CH', at, peer) == 0 then return false end
+    local flags = string.byte(record, 2)
+    if bit.band(flags, UNLISTED) ~= 0 then
+        record = with_flags(record, flags - UNLISTED)
+        redis.call('HSET', MEMBERS, peer, record)
+    end
     if tonumber(at) >= ALIVE and offered(record) then list(peer) end
     return true
 end
@@ -66,15 +81,19 @@ local function live(drawn)
         peers[#peers + 1] = drawn[i]
         scores[#scores + 1] = drawn[i + 1]
     end
-    if #peers == 0 then return found end
-    local records = redis.call('HMGET', MEMBERS, unpack(peers))
-    local seen = redis.call('ZMSCORE', SEEN, unpack(peers))
-    for i, peer in ipairs(peers) do
-        if records[i] and seen[i] and tonumber(seen[i]) >= ALIVE then
-            found[#found + 1] = peer
-            found[#found + 1] = scores[i]
-            found[#found + 1] = seen[i]
-            found[#found + 1] = records[i]
+    -- Lua takes no more than some thousand arguments.
+    for first = 1, #peers, 500 do
+        local last = math.min(first + 499, #peers)
+        local records = redis.call('HMGET', MEMBERS, unpack(peers, first, last))
+        local seen = redis.call('ZMSCORE', SEEN, unpack(peers, first, last))
+        for i = first, last do
+            local at, record = seen[i - first + 1], records[i - first + 1]
+            if record and at and tonumber(at) >= ALIVE then
+                found[#found + 1] = peers[i]
+                found[#found + 1] = scores[i]
+                found[#found + 1] = at
+                found[#found + 1] = record
+            end
         end
     end
     return found

@@ -65,7 +65,7 @@ pub struct Settings {
 impl Settings {
     fn certificates(&self) -> Option<TlsCertificates> {
         let root_cert = self.ca.clone();
-        self.tls.then(|| TlsCertificates { client_tls: None, root_cert })
+        self.tls.then_some(TlsCertificates { client_tls: None, root_cert })
     }
 
     /// Each node's address with the user.
@@ -206,7 +206,7 @@ impl Connection {
         part.times += 1;
         part.last = now;
         part.tag = tag;
-        part.why = why.to_owned();
+        why.clone_into(&mut part.why);
         if part.is_lasting() {
             self.worry.notify_one();
         }
@@ -295,8 +295,9 @@ const fn part(tag: usize) -> usize {
 fn explained(error: RedisError) -> (Reason, String) {
     let reason = match error.kind() {
         _ if error.is_timeout() => Reason::Late,
-        ErrorKind::Io | ErrorKind::ClusterConnectionNotFound => Reason::Away,
-        ErrorKind::Server(
+        ErrorKind::Io
+        | ErrorKind::ClusterConnectionNotFound
+        | ErrorKind::Server(
             ServerErrorKind::ClusterDown
             | ServerErrorKind::MasterDown
             | ServerErrorKind::TryAgain

@@ -3,10 +3,7 @@
 //! A message: a byte for the version, 1; then, for each who is gone, the length of the swarm's name (1), the name, the
 //! peer (16) and the time in ms (6). One that says nothing is a heartbeat.
 
-use std::{
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 use rand::RngExt;
@@ -17,7 +14,7 @@ use tracing::{debug, warn};
 
 use super::records;
 use crate::{
-    domain::{PeerId, SwarmId, Timestamp},
+    domain::{PeerId, SwarmId},
     store::Gone,
 };
 
@@ -63,10 +60,9 @@ fn read(message: &[u8]) -> Option<Vec<Gone>> {
         let (length, name) = rest.split_first()?;
         let (name, after) = name.split_at_checked(usize::from(*length))?;
         let (peer, after) = after.split_first_chunk::<16>()?;
-        let ([a, b, c, d, e, f], after) = after.split_first_chunk::<6>()?;
+        let (at, after) = after.split_first_chunk()?;
         let swarm = SwarmId::parse(std::str::from_utf8(name).ok()?).ok()?;
-        let at = Timestamp(u64::from_be_bytes([0, 0, *a, *b, *c, *d, *e, *f]));
-        gone.push(Gone { swarm, peer: PeerId::from_bytes(*peer), at });
+        gone.push(Gone { swarm, peer: PeerId::from_bytes(*peer), at: records::read_time(*at) });
         rest = after;
     }
     Some(gone)
@@ -140,6 +136,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::Timestamp;
 
     fn gone(n: u16) -> Gone {
         let mut peer = [7; 16];

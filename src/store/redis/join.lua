@@ -2,7 +2,7 @@
 local peer, sample, record = ARGV[6], tonumber(ARGV[7]), ARGV[8]
 local old = stored(peer)
 if is_member(old) then
-    -- It joined when it joined.
+    -- It joined when it joined, later or not.
     record = string.sub(record, 1, 8) .. string.sub(old, 9, 14) .. string.sub(record, 15)
 end
 redis.call('HSET', MEMBERS, peer, record)

@@ -16,10 +16,14 @@ for i = 6, #ARGV, 7 do
             losers[#losers + 1] = (i - 6) / 7
         else
             news = true
+            -- Once unlisted it stays so, until its next sign of life.
+            if ARGV[i + 6] == '1' or bit.band(string.byte(old, 2), UNLISTED) ~= 0 then
+                record = with_flags(record, string.byte(record, 2) + UNLISTED)
+            end
             redis.call('HSET', MEMBERS, peer, record)
             redis.call('HSET', EVIDENCE, peer, evidence)
             local seen = tonumber(redis.call('ZSCORE', SEEN, peer) or 0)
-            if offered(record) and ARGV[i + 6] == '0' and seen >= ALIVE then
+            if offered(record) and seen >= ALIVE then
                 redis.call('ZADD', RANKING, ARGV[i + 5], peer)
             else
                 redis.call('ZREM', RANKING, peer)

@@ -3,8 +3,11 @@ local peer, record = ARGV[6], ARGV[7]
 local old = stored(peer)
 if not is_member(old) then return {shards(), 0} end
 -- Two nodes' clocks differ: whatever it said, it left later.
-local at = math.max(NOW, said(old))
-if at > NOW then record = string.sub(record, 1, 2) .. string.sub(old, 3, 8) end
+local at = NOW
+if said(old) > at then
+    at = said(old)
+    record = string.sub(record, 1, 2) .. string.sub(old, 3, 8)
+end
 redis.call('HSET', MEMBERS, peer, record)
 redis.call('ZREM', RANKING, peer)
 redis.call('ZADD', SEEN, -at, peer)

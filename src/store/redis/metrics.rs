@@ -60,9 +60,9 @@ impl RedisMetrics {
                 seconds: histogram!("starling_store_redis_seconds", "command" => command),
                 commands: counter!("starling_store_redis_commands_total", "command" => command),
                 bytes: counter!("starling_store_redis_sent_bytes_total", "command" => command),
-                errors: REASONS.map(|reason| {
-                    counter!("starling_store_redis_errors_total", "command" => command, "reason" => reason)
-                }),
+                errors: REASONS.map(
+                    |reason| counter!("starling_store_redis_errors_total", "command" => command, "reason" => reason),
+                ),
             }),
             rebuilds: counter!("starling_store_redis_rebuilds_total"),
         }

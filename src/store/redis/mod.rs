@@ -44,7 +44,7 @@ const MOST: usize = 250;
 /// A node counts as live for so long after its heartbeat.
 const NODE_LIVES: Duration = Duration::from_secs(15);
 /// Lifetime of the list of nodes.
-const NODES_KEPT: Duration = Duration::from_secs(60);
+const NODES_KEPT: Duration = Duration::from_mins(1);
 
 /// A store in a Redis Cluster. `watch` and `listen` must run.
 pub struct RedisStore {
@@ -201,8 +201,7 @@ impl Store for RedisStore {
             let found = loop {
                 let keys = self.keys.shard(swarm, home);
                 let arguments = vec![member.peer.as_bytes().to_vec(), text(sample as u64), record.clone()];
-                let found =
-                    self.candidates(Command::Join, &scripts::JOIN, (swarm, &keys), arguments, now).await?;
+                let found = self.candidates(Command::Join, &scripts::JOIN, (swarm, &keys), arguments, now).await?;
                 // The swarm may have more shards than this node knew; who joined in the wrong one is moved in time.
                 let now_home = shard_of(&member.peer, self.counts.of(swarm));
                 if now_home == home {
@@ -216,13 +215,7 @@ impl Store for RedisStore {
         .await
     }
 
-    async fn find(
-        &self,
-        swarm: &SwarmId,
-        caller: PeerId,
-        sample: usize,
-        now: Timestamp,
-    ) -> Result<Found, StoreError> {
+    async fn find(&self, swarm: &SwarmId, caller: PeerId, sample: usize, now: Timestamp) -> Result<Found, StoreError> {
         let now = self.now(now);
         at_once(async {
             let home = shard_of(&caller, self.counts.of(swarm));
@@ -323,7 +316,8 @@ impl Store for RedisStore {
             },
             read: &|judged, answers| {
                 let [shards, strangers, losers] = list(answers.first()?)? else { return None };
-                let mut found = all_but(judged.len(), strangers)?.into_iter().map(|is| is.map(|()| true)).collect::<Vec<_>>();
+                let mut found =
+                    all_but(judged.len(), strangers)?.into_iter().map(|is| is.map(|()| true)).collect::<Vec<_>>();
                 for loser in list(losers)? {
                     *found.get_mut(usize::try_from(number(loser)?).ok()?)? = Some(false);
                 }
@@ -365,7 +359,7 @@ impl Store for RedisStore {
             .command("ZADD", &nodes, &[&at, &self.node])
             .command("ZREMRANGEBYSCORE", &nodes, &[b"-inf", &dead])
             .command("ZCARD", &nodes, &[])
-            .command("PEXPIRE", &nodes, &[&text(NODES_KEPT.as_millis() as u64)]);
+            .command("PEXPIRE", &nodes, &[&text(millis(NODES_KEPT))]);
         let answers = self.connection.send(Command::Announce, &request, BEHIND).await?;
         let live = answers.get(2).and_then(number).and_then(|live| usize::try_from(live).ok());
         let heartbeat = Request::to(tag).command("PUBLISH", &self.keys.gone(), &[&hints::heartbeat()]);
@@ -376,6 +370,10 @@ impl Store for RedisStore {
     fn missing(&self) -> Option<String> {
         self.connection.missing()
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn text(number: u64) -> Vec<u8> {

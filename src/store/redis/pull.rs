@@ -6,8 +6,9 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use redis::Value;
 
 use super::{
-    AT_THE_SAME_TIME, BEHIND, Command, MAX_SHARDS, MOST, Now, RedisStore, Request, ShardKeys, bytes, list,
+    AT_THE_SAME_TIME, BEHIND, Command, MAX_SHARDS, MOST, Now, RedisStore, Request, ShardKeys, bytes,
     keys::FULL_SHARD,
+    list,
     moves::Move,
     number, peer, ranked,
     records::{self, Stored},
@@ -44,9 +45,7 @@ impl RedisStore {
         let mut pulled = vec![self.pull_shard(swarm, 0, known.first().copied(), now).await?];
         // Known better since shard 0 was asked.
         let count = self.counts.of(swarm);
-        let rest = (1..count).map(|shard| {
-            self.pull_shard(swarm, shard, known.get(shard as usize).copied(), now)
-        });
+        let rest = (1..count).map(|shard| self.pull_shard(swarm, shard, known.get(shard as usize).copied(), now));
         let rest: Vec<_> = stream::iter(rest.collect::<Vec<_>>()).buffered(AT_THE_SAME_TIME).try_collect().await?;
         pulled.extend(rest);
         let is_full = |pulled: &Pulled, shard| match pulled {
@@ -70,8 +69,7 @@ impl RedisStore {
         now: Now,
     ) -> Result<Pulled, StoreError> {
         let keys = self.keys.shard(swarm, shard);
-        let mut request =
-            Request::to(keys.tag).command("GET", &keys.version, &[]).command("HLEN", &keys.members, &[]);
+        let mut request = Request::to(keys.tag).command("GET", &keys.version, &[]).command("HLEN", &keys.members, &[]);
         if let Some(shards) = &keys.shards {
             request = request.command("GET", shards, &[]);
         }
@@ -114,16 +112,13 @@ impl RedisStore {
         let answers = self.connection.send(Command::Pull, &request, BEHIND).await?;
         let version = version(answers.first())?;
         let read = || {
-            let scores: HashMap<_, _> = pairs(&answers[2])?.into_iter().map(|(one, score)| (bytes(one), score)).collect();
+            let scores: HashMap<_, _> =
+                pairs(&answers[2])?.into_iter().map(|(one, score)| (bytes(one), score)).collect();
             let seen: HashMap<_, _> = pairs(&answers[3])?.into_iter().map(|(one, seen)| (bytes(one), seen)).collect();
             let line = |(name, record): (&Value, &Value)| {
-                let of = |values: &HashMap<_, &Value>| values.get(&bytes(name)).map_or(Value::Nil, |value| (*value).clone());
-                Some(Line {
-                    peer: peer(name)?,
-                    record: bytes(record)?.to_vec(),
-                    score: of(&scores),
-                    seen: of(&seen),
-                })
+                let of =
+                    |values: &HashMap<_, &Value>| values.get(&bytes(name)).map_or(Value::Nil, |value| (*value).clone());
+                Some(Line { peer: peer(name)?, record: bytes(record)?.to_vec(), score: of(&scores), seen: of(&seen) })
             };
             Some(pairs(&answers[1])?.into_iter().filter_map(line).collect())
         };
@@ -184,8 +179,7 @@ impl RedisStore {
         now: Now,
     ) -> Result<Swept, StoreError> {
         let mut swept = self.sweep_shard(swarm, 0, since, now).await?;
-        let rest: Vec<_> =
-            (1..self.counts.of(swarm)).map(|shard| self.sweep_shard(swarm, shard, since, now)).collect();
+        let rest: Vec<_> = (1..self.counts.of(swarm)).map(|shard| self.sweep_shard(swarm, shard, since, now)).collect();
         let mut rest = stream::iter(rest).buffer_unordered(AT_THE_SAME_TIME);
         while let Some(other) = rest.try_next().await? {
             swept.unlisted.extend(other.unlisted);

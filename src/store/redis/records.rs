@@ -6,14 +6,14 @@
 //! | byte | holds |
 //! |---|---|
 //! | 0 | version, 1 |
-//! | 1 | flags: 1 left, 2 upload, 4 resting; behind the fixed part follow: 8 slots, 16 playhead, 32 bitrate, 64 ASN, 128 country |
+//! | 1 | flags: 1 left, 2 upload, 4 resting, 8 unlisted until its next sign of life; NAT in the upper half |
 //! | 2-7 | `said` in ms; of one that left the time of its leaving, and nothing follows |
 //! | 8-13 | `joined` in ms |
-//! | 14 | NAT in the lower half; address in the upper: 0 none, 4 or 6 |
+//! | 14 | what there is at the end: 1 slots, 2 playhead, 4 bitrate, 8 ASN, 16 country, 32 IPv4 address, 64 IPv6 address |
 //! | 15-16 | degree |
 //! | 17- | slots (2), playhead (4, IEEE 754), bitrate (4), ASN (4), country (2), address (4 or 16): those there are |
 //!
-//! **Evidence**, 28 to about 250 bytes:
+//! **Evidence**, 34 to about 250 bytes:
 //!
 //! | byte | holds |
 //! |---|---|
@@ -21,8 +21,8 @@
 //! | 1-2 | revision |
 //! | 3-4 | score, in ten-thousandths |
 //! | 5-8 | `touched`, in seconds |
-//! | 9-26 | connects, failures, ok, timeouts, bad, speed: the upper three bytes of an IEEE 754 single each, rounded |
-//! | 27- | bits: 5 for how many reporters, then for each: id (24), prefix (8), epoch (16), attempt (2), weight in steps (6), and as numbers: age in units at `touched` (5), ok (9), timeout (3), bad (1), bytes in units (13), busy time in units (12) |
+//! | 9-32 | connects, failures, ok, timeouts, bad, speed (4 each, IEEE 754) |
+//! | 33- | bits: 5 for how many reporters, then for each: id (24), prefix (8), epoch (16), attempt (2), weight in steps (6), and as numbers: age in units at `touched` (5), ok (9), timeout (3), bad (1), bytes in units (13), busy time in units (12) |
 //!
 //! A number begins with its lowest bits, as many as said above; a bit says whether four more, and another such bit, follow.
 
@@ -38,11 +38,13 @@ const VERSION: u8 = 1;
 const LEFT: u8 = 1;
 const UPLOAD: u8 = 2;
 const RESTING: u8 = 4;
-const SLOTS: u8 = 8;
-const PLAYHEAD: u8 = 16;
-const BITRATE: u8 = 32;
-const ASN: u8 = 64;
-const COUNTRY: u8 = 128;
+const SLOTS: u8 = 1;
+const PLAYHEAD: u8 = 2;
+const BITRATE: u8 = 4;
+const ASN: u8 = 8;
+const COUNTRY: u8 = 16;
+const IPV4: u8 = 32;
+const IPV6: u8 = 64;
 const NATS: [Nat; 5] = [Nat::Unknown, Nat::Open, Nat::Eim, Nat::Apdm, Nat::Blocked];
 /// In bits: enough for most, so that few need more.
 const AGE: u32 = 5;
@@ -67,26 +69,32 @@ pub fn time(at: Timestamp) -> [u8; 6] {
     bytes
 }
 
+/// The time in six bytes.
+pub fn read_time(bytes: [u8; 6]) -> Timestamp {
+    Timestamp(bytes.into_iter().fold(0, |ms, byte| ms << 8 | u64::from(byte)))
+}
+
 /// The record of a member.
 pub fn member(member: &Member) -> Vec<u8> {
     let Member { peer: _, upload, resting, nat, slots, degree, playhead, bitrate_kbps, address, place, joined, said } =
         member;
-    let flags = [
-        (*upload, UPLOAD),
-        (*resting, RESTING),
+    let sum = |flags: &[(bool, u8)]| flags.iter().filter(|(is, _)| *is).map(|(_, flag)| flag).sum::<u8>();
+    let optional = sum(&[
         (slots.is_some(), SLOTS),
         (playhead.is_some(), PLAYHEAD),
         (bitrate_kbps.is_some(), BITRATE),
         (place.asn.is_some(), ASN),
         (place.country.is_some(), COUNTRY),
-    ];
+        (address.is_some_and(|address| address.is_ipv4()), IPV4),
+        (address.is_some_and(|address| address.is_ipv6()), IPV6),
+    ]);
     let nat = NATS.iter().position(|known| known == nat).expect("all are in the list");
-    let family = address.map_or(0, |address| if address.is_ipv4() { 4 } else { 6 });
     let mut record = Vec::with_capacity(49);
-    record.extend([VERSION, flags.into_iter().filter(|(is, _)| *is).map(|(_, flag)| flag).sum()]);
+    let nat = u8::try_from(nat).expect("one of five");
+    record.extend([VERSION, sum(&[(*upload, UPLOAD), (*resting, RESTING)]) | nat << 4]);
     record.extend(time(*said));
     record.extend(time(*joined));
-    record.push(u8::try_from(nat).expect("one of five") | family << 4);
+    record.push(optional);
     record.extend(degree.to_be_bytes());
     record.extend(slots.iter().flat_map(|slots| slots.to_be_bytes()));
     record.extend(playhead.iter().flat_map(|playhead| playhead.to_be_bytes()));
@@ -118,36 +126,33 @@ pub fn read_member(peer: PeerId, record: &[u8]) -> Option<Stored> {
         return bytes.0.is_empty().then_some(Stored::Left(said));
     }
     let joined = bytes.time()?;
-    let [kinds] = bytes.take()?;
+    let [there] = bytes.take()?;
     let degree = u16::from_be_bytes(bytes.take()?);
     let optional = |flag, bytes: &mut Bytes, size| {
-        if flags & flag == 0 { Some(None) } else { bytes.some(size).map(Some) }
+        if there & flag == 0 { Some(None) } else { bytes.some(size).map(Some) }
     };
     let slots = optional(SLOTS, &mut bytes, 2)?;
     let playhead = optional(PLAYHEAD, &mut bytes, 4)?;
     let bitrate = optional(BITRATE, &mut bytes, 4)?;
     let asn = optional(ASN, &mut bytes, 4)?;
     let country = optional(COUNTRY, &mut bytes, 2)?;
-    let address = match kinds >> 4 {
+    let address = match there & (IPV4 | IPV6) {
         0 => None,
-        4 => Some(IpAddr::from(bytes.take::<4>()?)),
-        6 => Some(IpAddr::from(bytes.take::<16>()?)),
+        IPV4 => Some(IpAddr::from(bytes.take::<4>()?)),
+        IPV6 => Some(IpAddr::from(bytes.take::<16>()?)),
         _ => return None,
     };
     let member = Member {
         peer,
         upload: flags & UPLOAD != 0,
         resting: flags & RESTING != 0,
-        nat: *NATS.get(usize::from(kinds & 15))?,
+        nat: *NATS.get(usize::from(flags >> 4))?,
         slots: slots.map(|bits| u16::try_from(bits).expect("two bytes")),
         degree,
         playhead: playhead.map(f32::from_bits),
         bitrate_kbps: bitrate,
         address,
-        place: Place {
-            asn,
-            country: country.map(|bits| u16::try_from(bits).expect("two bytes").to_be_bytes()),
-        },
+        place: Place { asn, country: country.map(|bits| u16::try_from(bits).expect("two bytes").to_be_bytes()) },
         joined,
         said,
     };
@@ -163,8 +168,7 @@ pub fn evidence(evidence: &Evidence) -> Vec<u8> {
     record.extend(score.fixed().to_be_bytes());
     record.extend(u32::try_from(touched.seconds()).unwrap_or(u32::MAX).to_be_bytes());
     for total in [connects, failures, ok, timeouts, bad, speed] {
-        let bits = total.to_bits().saturating_add(0x80).to_be_bytes();
-        record.extend(&bits[..3]);
+        record.extend(total.to_be_bytes());
     }
     let reporters = &reporters[reporters.len().saturating_sub(MAX_REPORTERS)..];
     let mut bits = Writer::after(record);
@@ -174,11 +178,14 @@ pub fn evidence(evidence: &Evidence) -> Vec<u8> {
         bits.put(24, u64::from(*id));
         bits.put(8, u64::from(*prefix));
         bits.put(16, u64::from(*epoch));
-        bits.put(2, match attempt {
-            Attempt::Void => 0,
-            Attempt::Failed => 1,
-            Attempt::Connected => 2,
-        });
+        bits.put(
+            2,
+            match attempt {
+                Attempt::Void => 0,
+                Attempt::Failed => 1,
+                Attempt::Connected => 2,
+            },
+        );
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 63")]
         let steps = (weight / STEP).round().clamp(0.0, WEIGHT_STEPS) as u64;
         bits.put(6, steps);
@@ -206,7 +213,7 @@ pub fn read_evidence(record: &[u8]) -> Option<Evidence> {
     let touched = Timestamp::from_seconds(u64::from(u32::from_be_bytes(bytes.take()?)));
     let mut totals = [0.0; 6];
     for total in &mut totals {
-        *total = f32::from_bits(bytes.some(3)? << 8);
+        *total = f32::from_be_bytes(bytes.take()?);
         if !total.is_finite() || *total < 0.0 {
             return None;
         }
@@ -261,8 +268,7 @@ impl Bytes<'_> {
     }
 
     fn time(&mut self) -> Option<Timestamp> {
-        let [a, b, c, d, e, f] = self.take()?;
-        Some(Timestamp(u64::from_be_bytes([0, 0, a, b, c, d, e, f])))
+        self.take().map(read_time)
     }
 }
 

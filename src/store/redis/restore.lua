@@ -4,30 +4,26 @@ local news = false
 for i = 6, #ARGV, 4 do
     local peer, record, evidence, at = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
     local old = stored(peer)
-    if not old or said(old) < said(record) then
-        if is_member(old) and not left(record) then
-            record = string.sub(record, 1, 8) .. string.sub(old, 9, 14) .. string.sub(record, 15)
-        end
+    -- Of two that say the same time, one that is a member stands.
+    if not old or said(old) < said(record) or left(old) and not left(record) and said(old) == said(record) then
+        news = true
+        if is_member(old) and not left(record) then record = with_joined_of(record, old) end
         redis.call('HSET', MEMBERS, peer, record)
+        if evidence ~= '' then redis.call('HSETNX', EVIDENCE, peer, evidence) end
         if left(record) then
             redis.call('ZADD', SEEN, at, peer)
         else
             redis.call('ZADD', SEEN, 'GT', at, peer)
         end
-    elseif is_member(old) and not left(record) then
-        record = old
-        redis.call('ZADD', SEEN, 'GT', at, peer)
-    else
-        record = nil
-    end
-    if record then
-        news = true
-        if evidence ~= '' then redis.call('HSETNX', EVIDENCE, peer, evidence) end
         if not offered(record) then
             redis.call('ZREM', RANKING, peer)
         elseif tonumber(redis.call('ZSCORE', SEEN, peer)) >= ALIVE then
             list(peer)
         end
+    elseif evidence ~= '' and is_member(old) and redis.call('HSETNX', EVIDENCE, peer, evidence) == 1 then
+        -- Nothing new but what others said.
+        news = true
+        if redis.call('ZREM', RANKING, peer) == 1 then list(peer) end
     end
 end
 if news then changed() end

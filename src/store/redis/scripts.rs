@@ -100,10 +100,13 @@ impl Request {
 
     /// Adds a command.
     pub fn plain(mut self, command: Cmd) -> Self {
-        self.bytes += command.args_iter().map(|argument| match argument {
-            redis::Arg::Simple(bytes) => bytes.len(),
-            _ => 0,
-        }).sum::<usize>();
+        self.bytes += command
+            .args_iter()
+            .map(|argument| match argument {
+                redis::Arg::Simple(bytes) => bytes.len(),
+                _ => 0,
+            })
+            .sum::<usize>();
         self.steps.push(Step::Plain(command));
         self
     }
@@ -161,7 +164,6 @@ pub fn number(value: &Value) -> Option<i64> {
         #[expect(clippy::cast_possible_truncation, reason = "scores and times, which are whole and below 2^53")]
         Value::Double(number) => Some(*number as i64),
         Value::BulkString(text) => std::str::from_utf8(text).ok()?.parse().ok(),
-        Value::Nil | Value::SimpleString(_) | Value::Okay | Value::Array(_) => None,
         _ => None,
     }
 }

@@ -44,7 +44,8 @@ impl ShardCounts {
 
     /// Takes note of what a shard said; 0: it does not know.
     pub fn note(&self, swarm: &SwarmId, shards: i64) {
-        let Some(shards) = u32::try_from(shards).ok().filter(|shards| shards.is_power_of_two() && *shards <= MAX_SHARDS)
+        let Some(shards) =
+            u32::try_from(shards).ok().filter(|shards| shards.is_power_of_two() && *shards <= MAX_SHARDS)
         else {
             return;
         };
@@ -77,10 +78,13 @@ pub struct Question<'a, T, R> {
     /// Whom an item is about.
     pub peer: fn(&T) -> PeerId,
     /// The request about some items to one shard.
-    pub ask: &'a (dyn Fn(&ShardKeys, &[&T]) -> Request + Send + Sync),
+    pub ask: &'a Ask<'a, T>,
     /// Reads its answers.
-    pub read: &'a (dyn Fn(&[&T], &[Value]) -> Option<Answer<R>> + Send + Sync),
+    pub read: &'a Read<'a, T, R>,
 }
+
+type Ask<'a, T> = dyn Fn(&ShardKeys, &[&T]) -> Request + Send + Sync + 'a;
+type Read<'a, T, R> = dyn Fn(&[&T], &[Value]) -> Option<Answer<R>> + Send + Sync + 'a;
 
 /// What one shard says.
 pub struct Answer<R> {

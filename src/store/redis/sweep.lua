@@ -2,10 +2,10 @@
 -- harm; and lets keys die when they will. ARGV: since when a sign of life was still one at the last sweep, since when
 -- peers are remembered, how many that fell silent to leave out, how many at most.
 -- Returns how many were forgotten, and who fell silent; as many as at most: there may be more.
-local low, remembered, skip, most = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8], tonumber(ARGV[9])
+local low, skip, most = ARGV[6], ARGV[8], tonumber(ARGV[9])
 local news = false
 
-local gone = redis.call('ZRANGEBYSCORE', SEEN, -remembered, remembered, 'LIMIT', 0, most)
+local gone = redis.call('ZRANGEBYSCORE', SEEN, '(-' .. ARGV[7], '(' .. ARGV[7], 'LIMIT', 0, most)
 if #gone > 0 then
     redis.call('HDEL', MEMBERS, unpack(gone))
     redis.call('HDEL', EVIDENCE, unpack(gone))
@@ -16,7 +16,7 @@ end
 
 local silent = {}
 if #gone < most then
-    silent = redis.call('ZRANGEBYSCORE', SEEN, math.max(low, 0), '(' .. ARGV[2], 'LIMIT', skip, most)
+    silent = redis.call('ZRANGEBYSCORE', SEEN, low, '(' .. ARGV[2], 'LIMIT', skip, most)
     if #silent > 0 and redis.call('ZREM', RANKING, unpack(silent)) > 0 then news = true end
 end
 -- Not where there is none: it would never end.
