@@ -148,7 +148,8 @@ impl Pair {
     }
 }
 
-fn changed(pulled: Pulled) -> Shard {
+/// The shard, which must have changed.
+pub fn changed(pulled: Pulled) -> Shard {
     match pulled {
         Pulled::Changed(shard) => shard,
         other => panic!("not changed: {other:?}"),

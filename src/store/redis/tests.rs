@@ -1,5 +1,7 @@
 //! Against a real cluster: `make test` starts one and says where in REDIS_CLUSTER.
 
+mod faults;
+
 use std::{
     sync::{
         Arc,
@@ -28,8 +30,12 @@ fn prefix() -> String {
 }
 
 fn settings() -> Settings {
+    settings_of(nodes())
+}
+
+fn settings_of(nodes: Vec<String>) -> Settings {
     Settings {
-        nodes: nodes(),
+        nodes,
         user: String::new(),
         password: String::new(),
         tls: false,
@@ -46,11 +52,15 @@ struct Node {
 }
 
 impl Node {
-    async fn new(settings: &Settings) -> Self {
+    fn unconnected(settings: &Settings) -> Self {
         let (store, stop) = (Arc::new(RedisStore::new(settings).unwrap()), CancellationToken::new());
         tokio::spawn(store.watch(stop.clone()));
         tokio::spawn(store.listen(stop.clone()));
-        let node = Self { store, stop };
+        Self { store, stop }
+    }
+
+    async fn new(settings: &Settings) -> Self {
+        let node = Self::unconnected(settings);
         node.eventually("connected", async || node.store.missing().is_none()).await;
         node
     }
