@@ -14,7 +14,7 @@ use starling::{
     ranking::{Ranking, RankingSettings, Whereabouts},
     store::{
         Restored, Store,
-        redis::{RedisStore, Settings},
+        RedisSettings as Settings, RedisStore,
     },
     telemetry,
 };

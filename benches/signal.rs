@@ -19,6 +19,7 @@ use starling::{
     outbox::{Outbox, OutboxSettings},
     protocol::Session,
     proxy::{Proxy, ProxyMetrics},
+    ranking::{Ranking, RankingSettings},
     signaling::{Caller, Signaling, SignalingMetrics},
     store::MemoryStore,
 };
@@ -78,8 +79,12 @@ fn calls(c: &mut Criterion) {
     for lane in lanes {
         tasks.start(|stop| lane.run(stop));
     }
+    let remember = Duration::from_mins(10);
+    let settings = RankingSettings { interval: Duration::from_secs(10), remember };
+    let store = Arc::new(MemoryStore::new(1000, remember));
+    let (ranking, _loops) = Ranking::new(store, Clock::System, settings);
     let signaling = Signaling {
-        store: Arc::new(MemoryStore::new(1000)),
+        ranking,
         outbox,
         gateway,
         tokens: TokenKeys::new(Vec::new(), "starling"),
@@ -117,7 +122,7 @@ fn calls(c: &mut Criterion) {
     });
     group.throughput(Throughput::Elements(1));
     group.bench_function("one published answer", |b| {
-        b.to_async(&runtime).iter(async || proxy.publish(&caller, &channel, answer.as_bytes()).await.unwrap());
+        b.to_async(&runtime).iter(async || proxy.publish(&caller, &channel, answer.as_bytes()).unwrap());
     });
     group.finish();
 }

@@ -31,6 +31,8 @@ use crate::{
 
 /// Most memberships in one process's memory: about 500 bytes each.
 const MAX_MEMBERS: usize = 1_000_000;
+/// A backend that starts waits so long for Redis, so that its first lists are not empty; then it serves without.
+const REDIS_WITHIN: Duration = Duration::from_secs(1);
 /// How long a stop may take: `proxy.drain` of up to 1 s, a call in hand of up to 2 s, and two last flushes.
 const STOP_WITHIN: Duration = Duration::from_millis(4800);
 
@@ -124,6 +126,7 @@ impl App {
         if let Some(store) = redis {
             app.operators.start(|stop| store.watch(stop));
             app.operators.start(|stop| store.listen(stop));
+            store.connected(REDIS_WITHIN).await;
         }
         for lane in lanes {
             app.lanes.start(|stop| lane.run(stop));

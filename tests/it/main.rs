@@ -9,6 +9,7 @@ mod gateway_config;
 mod gateways;
 mod inbox;
 mod lists;
+mod nodes;
 mod publish;
 mod raw;
 mod served;

@@ -69,6 +69,8 @@ async fn of_two_that_join_at_once_one_finds_the_other_and_then_both_do() {
         for (peer, other) in [(&ann, &bob), (&bob, &ann)] {
             let list = peer.rpc("peers", json!({ "swarm": swarm })).await.unwrap();
             assert!(has(&list, &other.peer), "try {n}: {list}");
+        }
+        for peer in [&ann, &bob] {
             peer.rpc("leave", json!({ "swarm": swarm })).await.unwrap();
         }
     }
@@ -89,7 +91,7 @@ async fn who_left_through_one_node_is_gone_on_the_other() {
     let bye = json!({ "to": ann.peer, "ticket": ticket, "session": "x", "seq": 0, "bye": { "reason": "" } });
     two.eventually("the hint is heard", async || {
         let results = bob.signal("s", json!([bye])).await;
-        results[0]["error"]["code"] == 410
+        results[0] == 410
     })
     .await;
 }
@@ -175,7 +177,7 @@ async fn without_redis_the_service_goes_on_and_says_so() {
     assert!(!world.missing("redis").await.is_empty());
     assert_eq!(world.admin("/health/live").await.0, 200);
     let bye = json!({ "to": bob.peer, "ticket": ticket, "session": "x", "seq": 0, "bye": { "reason": "" } });
-    assert_eq!(ann.signal("s", json!([bye])).await, json!([{ "ok": true }]));
+    assert_eq!(ann.signal("s", json!([bye])).await, ["ok"]);
 
     cluster.restart().await.unwrap();
     world.nothing_is_missing().await;

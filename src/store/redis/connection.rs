@@ -169,6 +169,13 @@ impl Connection {
         result.map_err(|(_, why)| StoreError::Away(why))
     }
 
+    /// Resolves once there is a connection.
+    pub async fn connected(&self) {
+        while self.current.read().is_none() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     async fn try_send(&self, request: &Request) -> Result<Vec<Value>, (Reason, String)> {
         let current = self.current.read().clone();
         let mut connection = current.ok_or_else(|| (Reason::Away, self.unconnected.lock().clone()))?;

@@ -77,6 +77,11 @@ impl RedisStore {
         self.connection.clone().watch(stop)
     }
 
+    /// Waits until it is connected for the first time, or has found out in this time that it cannot be.
+    pub async fn connected(&self, patience: Duration) {
+        let _ = timeout(patience, self.connection.connected()).await;
+    }
+
     /// Listens to other nodes' hints until told to stop.
     pub fn listen(&self, stop: CancellationToken) -> impl Future<Output = ()> + Send + 'static {
         self.listener.clone().run(stop)
