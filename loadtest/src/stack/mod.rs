@@ -1,8 +1,9 @@
 //! Everything on loopback, each part a process of its own: Centrifugo, one or two backends, with two a balancer between
 //! them, and a Redis as Centrifugo's engine where asked for. What is dropped is killed.
 
+mod balancer;
+
 use std::{
-    net::SocketAddr,
     path::{Path, PathBuf},
     process::Stdio,
     time::{Duration, Instant},
@@ -125,7 +126,7 @@ impl Stack {
             stack.start_backend(n).await?;
         }
         if stack.backends.len() > 1 {
-            stack.balancer = Some(start_balancer(loopback(front), loopback(operators), &stack.backends)?);
+            stack.balancer = Some(balancer::start(loopback(front), loopback(operators), &stack.backends)?);
             stack.balanced().await?;
         }
         stack.start_gateway().await?;
@@ -209,7 +210,7 @@ impl Stack {
                 Ok(answer) => answer.text().await.unwrap_or_default(),
                 Err(_) => String::new(), // it is about to listen
             };
-            if servers_up(&said) == self.backends.len() {
+            if balancer::servers_up(&said) == self.backends.len() {
                 return Ok(());
             }
             ensure!(began.elapsed() < PATIENCE, "the balancer misses a backend after {PATIENCE:?}:\n{said}");
@@ -304,51 +305,6 @@ pub async fn start_redis(port: u16) -> anyhow::Result<Child> {
     }
     Ok(child)
 }
-
-/// How many servers are up on the balancer's page: their last check succeeded, and none before it failed just now.
-fn servers_up(page: &str) -> usize {
-    let mut lines = page.lines().map(|line| line.trim_start_matches("# ").split(',').collect::<Vec<_>>());
-    let names = lines.next().unwrap_or_default();
-    let column = |name: &str| names.iter().position(|other| *other == name);
-    let (Some(server), Some(status), Some(check)) = (column("svname"), column("status"), column("check_status")) else {
-        return 0;
-    };
-    let is_up = |line: &Vec<&str>| {
-        let field = |at: usize| line.get(at).copied().unwrap_or_default();
-        // "* L7OK" while the next check is under way.
-        field(server).starts_with("starling_") && field(status) == "UP" && field(check).ends_with("L7OK")
-    };
-    lines.filter(is_up).count()
-}
-
-fn start_balancer(
-    listen: SocketAddr,
-    operators: SocketAddr,
-    backends: &[Backend],
-) -> anyhow::Result<(Child, tempfile::TempDir)> {
-    let folder = tempfile::tempdir()?;
-    let file = folder.path().join("haproxy.cfg");
-    std::fs::write(&file, BALANCER)?;
-    let mut command = Command::new("haproxy");
-    command.arg("-f").arg(&file).arg("-db").env("STARLING_LISTEN", listen.to_string());
-    command.env("STARLING_OPERATORS", operators.to_string());
-    for (n, backend) in backends.iter().enumerate() {
-        command.env(format!("STARLING_{}", n + 1), loopback(backend.proxy).to_string());
-        command.env(format!("STARLING_{}_HEALTH", n + 1), loopback(backend.admin).to_string());
-    }
-    let child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn()
-        .context("haproxy cannot be run: install it (2.6 or later)")?;
-    Ok((child, folder))
-}
-
-/// How calls are spread, and what happens to those whose backend is gone.
-const BALANCER: &str = include_str!("../../centrifugo/haproxy.cfg");
 
 /// The program that `--starling` names, or the one beside this one.
 pub fn find_starling(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
