@@ -99,6 +99,9 @@ struct Common {
     /// Where inboxes are kept, in what is started here
     #[arg(long, value_enum, default_value_t = Engine::Memory)]
     engine: Engine,
+    /// Where backends keep their state, in what is started here
+    #[arg(long, value_enum, default_value_t = stack::Store::Memory)]
+    store: stack::Store,
 }
 
 #[derive(Args)]
@@ -138,7 +141,8 @@ struct Fault {
     scenario: faults::Scenario,
     #[command(flatten)]
     common: Common,
-    /// How many times; otherwise 20 for kill-backend, 5 for rolling-restart, 10 for kill-gateway, 3 for stall-gateway
+    /// How many times; otherwise 20 for kill-backend, 5 for rolling-restart, 10 for kill-gateway, 1 for lose-redis, 2 for
+    /// stall-redis-master and reshard-redis, 3 for the others
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=100))]
     times: Option<u16>,
     /// Signals per second in all
@@ -222,6 +226,7 @@ impl Common {
             centrifugo: starling::demo::gateway::find(self.centrifugo.clone())?,
             backends: usize::from(backends),
             redis: self.engine == Engine::Redis,
+            store: self.store,
             transport: Transport::Grpc,
         })
     }
@@ -262,7 +267,10 @@ async fn run_load(load: Load) -> anyhow::Result<ExitCode> {
 
 async fn run_fault(fault: Fault) -> anyhow::Result<ExitCode> {
     let options = fault.common.options(Some(fault.rate), Duration::from_secs(1), 2)?;
-    let stack = fault.common.stack(2)?;
+    let mut stack = fault.common.stack(2)?;
+    if fault.scenario.is_of_redis() {
+        stack.store = stack::Store::Redis;
+    }
     let times = fault.times.unwrap_or_else(|| fault.scenario.usual_times());
     let verdict = faults::run(fault.scenario, times, &options, &stack).await?;
     tell(&verdict.table(), verdict.json(), fault.common.json)?;

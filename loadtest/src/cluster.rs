@@ -86,6 +86,19 @@ impl Cluster {
         Ok(master.with_context(|| format!("nobody serves slot {slot}"))?.node)
     }
 
+    /// Who is a master and serves slots, by its own word.
+    pub async fn masters(&self) -> Vec<usize> {
+        let all = self.known().await;
+        all.into_iter().filter(|known| known.is_master && !known.slots.is_empty()).map(|known| known.node).collect()
+    }
+
+    /// The first slot that a master serves.
+    pub async fn first_slot(&self, master: usize) -> anyhow::Result<u16> {
+        let all = self.known().await;
+        let slots = all.iter().filter(|known| known.node == master).flat_map(|known| &known.slots);
+        slots.map(|(first, _)| *first).min().with_context(|| format!("node {master} serves no slot"))
+    }
+
     /// The replica of a master, by the word of the replica.
     pub async fn replica_of(&self, master: usize) -> anyhow::Result<usize> {
         let port = format!("master_port:{}", self.ports[master]);

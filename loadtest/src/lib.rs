@@ -13,6 +13,7 @@ pub mod load;
 pub mod measure;
 pub mod peer;
 pub mod ports;
+pub mod prober;
 pub mod report;
 pub mod sdp;
 pub mod session;

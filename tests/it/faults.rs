@@ -14,7 +14,8 @@ use crate::world::{Transport, centrifugo};
 /// Everything that a run needs.
 fn everything(backends: usize, redis: bool) -> stack::Options {
     let (starling, centrifugo) = (env!("CARGO_BIN_EXE_starling").into(), centrifugo());
-    stack::Options { starling, centrifugo, backends, redis, transport: Transport::Grpc }
+    let store = stack::Store::Memory;
+    stack::Options { starling, centrifugo, backends, redis, store, transport: Transport::Grpc }
 }
 
 /// With one backend candidates, too, come before what is said after them; so this is where order is tried hardest.

@@ -1,4 +1,4 @@
-//! HAProxy in front of several backends, as `centrifugo/haproxy.cfg` has it.
+//! The balancer in front of several backends, as `centrifugo/haproxy.cfg` has it.
 
 use std::{net::SocketAddr, process::Stdio};
 

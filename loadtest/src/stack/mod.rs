@@ -1,9 +1,11 @@
 //! Everything on loopback, each part a process of its own: Centrifugo, one or two backends, with two a balancer between
-//! them, and a Redis as Centrifugo's engine where asked for. What is dropped is killed.
+//! them, a Redis as Centrifugo's engine and a Redis Cluster as the backends' store where asked for. What is dropped is
+//! killed.
 
 mod balancer;
 
 use std::{
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::Stdio,
     time::{Duration, Instant},
@@ -28,6 +30,7 @@ use tokio::{
 };
 
 use crate::{
+    cluster::Cluster,
     measure::Process,
     ports::{free_port, loopback},
 };
@@ -48,8 +51,19 @@ pub struct Options {
     pub backends: usize,
     /// Whether a Redis keeps inboxes.
     pub redis: bool,
+    /// Where backends keep their state.
+    pub store: Store,
     /// How Centrifugo calls backends.
     pub transport: Transport,
+}
+
+/// Where backends keep their state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Store {
+    /// Each in its own memory
+    Memory,
+    /// In a Redis Cluster of six nodes, which is started with them
+    Redis,
 }
 
 /// A backend and where it is.
@@ -70,6 +84,7 @@ pub struct Stack {
     /// Where the balancer has its page for operators.
     operators: u16,
     redis: Option<Child>,
+    cluster: Option<Cluster>,
     http: reqwest::Client,
     config: Config,
 }
@@ -96,7 +111,14 @@ impl Stack {
             "ticket": { "keys": [{ "id": 1, "secret": made_up() }] },
         });
         let config = Config::from_text(&toml::to_string(&settings)?)?;
-        let settings = variables(&settings);
+        let mut settings = variables(&settings);
+        let mut cluster = None;
+        if options.store == Store::Redis {
+            let started = Cluster::start().await?;
+            settings.push(("STARLING_STORE__KIND".to_owned(), "redis".to_owned()));
+            settings.push(("STARLING_STORE__REDIS_NODES".to_owned(), started.nodes()));
+            cluster = Some(started);
+        }
         let backends: Vec<Backend> =
             (0..options.backends).map(|_| Backend { child: None, proxy: free_port(), admin: free_port() }).collect();
         let mut redis = None;
@@ -121,7 +143,8 @@ impl Stack {
         let http = reqwest::Client::builder().timeout(Duration::from_secs(1)).build()?;
         let options = options.clone();
         let (gateway, balancer, operators) = (None, None, free_port());
-        let mut stack = Self { options, settings, backends, gateway, setup, balancer, operators, redis, http, config };
+        let mut stack =
+            Self { options, settings, backends, gateway, setup, balancer, operators, redis, cluster, http, config };
         for n in 0..stack.backends.len() {
             stack.start_backend(n).await?;
         }
@@ -152,7 +175,23 @@ impl Stack {
         }
         processes.push(named("balancer", self.balancer.as_ref().and_then(|(child, _)| child.id())));
         processes.push(named("redis", self.redis.as_ref().and_then(Child::id)));
-        processes.into_iter().flatten().collect()
+        let cluster = self.cluster.as_ref().map_or_else(Vec::new, Cluster::processes);
+        processes.into_iter().flatten().chain(cluster).collect()
+    }
+
+    /// Where the `n`th backend hears proxy calls, for who knows the [`secret`](Self::secret).
+    pub fn proxy(&self, n: usize) -> SocketAddr {
+        loopback(self.backends[n].proxy)
+    }
+
+    /// What is shown to backends.
+    pub fn secret(&self) -> &str {
+        &self.setup.secret
+    }
+
+    /// The Redis Cluster that backends keep their state in.
+    pub fn cluster(&self) -> anyhow::Result<&Cluster> {
+        self.cluster.as_ref().context("backends keep their state in memory here: take --store redis")
     }
 
     /// The process of the gateway.
