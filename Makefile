@@ -74,10 +74,11 @@ load: ## 10 s of load on everything, started on loopback; every signal is checke
 	@$(GATEWAY); cargo build --release --workspace && \
 	target/release/starling-load load --stack --pairs 50 --offers-per-call 8 --time 10s $(ARGS)
 
-fault: ## two backends; kill, restart and stall them and the gateway under load; every signal is checked
+fault: ## two backends; kill, restart and stall them, the gateway and Redis under load; every signal is checked
 	@scripts/need cargo haproxy redis
 	@$(GATEWAY); cargo build --release --workspace && \
-	for scenario in kill-backend rolling-restart kill-gateway "kill-gateway --engine redis" stall-gateway; do \
+	for scenario in kill-backend rolling-restart kill-gateway "kill-gateway --engine redis" stall-gateway \
+		kill-redis-master stall-redis-master failover-redis lose-redis reshard-redis; do \
 		timeout 300 target/release/starling-load fault $$scenario --byes --trickle 3 $(ARGS); \
 	done
 

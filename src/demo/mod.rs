@@ -46,8 +46,8 @@ pub struct Options {
     #[arg(long, env = "CENTRIFUGO")]
     centrifugo: Option<PathBuf>,
     /// Keep state in the Redis Cluster of these nodes, as host:port with commas between; otherwise in memory
-    #[arg(long, value_delimiter = ',', value_name = "NODES")]
-    redis: Vec<String>,
+    #[arg(long, value_name = "NODES")]
+    redis: Option<String>,
 }
 
 struct Ports {
@@ -113,7 +113,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         origins: format!("http://127.0.0.1:{0} http://localhost:{0}", ports.page),
         redis: None,
     };
-    let config = configuration(&ports, &setup, &options.redis)?;
+    let config = configuration(&ports, &setup, options.redis.as_deref())?;
     let app = App::start(&config, Clock::System).await?;
     let url = format!("ws://127.0.0.1:{}/connection/websocket", ports.clients);
     let page = page::router(&options.page, &url, &options.swarm, token_keys(&config));
@@ -129,8 +129,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             app.proxy_address(),
             app.admin_address()
         );
-        if !options.redis.is_empty() {
-            println!("State    in the Redis Cluster of {}", options.redis.join(", "));
+        if let Some(nodes) = &options.redis {
+            println!("State    in the Redis Cluster of {nodes}");
         }
         println!("Page     http://127.0.0.1:{}  (open it in two tabs; Ctrl-C stops everything)", ports.page);
     };
@@ -176,7 +176,7 @@ async fn keep_gateway(
 }
 
 /// Everything that was made up, as a configuration like any other.
-fn configuration(ports: &Ports, setup: &GatewaySetup, redis: &[String]) -> anyhow::Result<Config> {
+fn configuration(ports: &Ports, setup: &GatewaySetup, redis: Option<&str>) -> anyhow::Result<Config> {
     let mut config = json!({
         "proxy": { "listen": loopback(ports.proxy), "secret": setup.secret, "drain": "0s" },
         "admin": { "listen": loopback(ports.admin) },
@@ -184,8 +184,8 @@ fn configuration(ports: &Ports, setup: &GatewaySetup, redis: &[String]) -> anyho
         "token": { "keys": [{ "id": "demo", "alg": "HS256", "secret": made_up() }] },
         "ticket": { "keys": [{ "id": 1, "secret": made_up() }] },
     });
-    if !redis.is_empty() {
-        config["store"] = json!({ "kind": "redis", "redis_nodes": redis });
+    if let Some(nodes) = redis {
+        config["store"] = json!({ "kind": "redis", "redis_nodes": nodes });
     }
     Config::from_text(&toml::to_string(&config).context("made up and not TOML")?)
 }

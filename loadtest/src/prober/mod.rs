@@ -35,7 +35,7 @@ const RESIDENTS: usize = 4;
 const ASKS: Duration = Duration::from_millis(500);
 /// How many of its questions make a report.
 const ASKS_PER_REPORT: u64 = 4;
-/// Between somebody's coming and going, in each swarm.
+/// Between somebody's coming and going, by each backend in each swarm.
 const CHANGES: Duration = Duration::from_millis(700);
 /// Scores have risen when the lowest is twice that of somebody new.
 const RISEN: f64 = 0.30;
@@ -72,7 +72,9 @@ impl Prober {
                 shared.record.lock().resident(swarm, &client.peer);
                 tasks.spawn(Resident::new(shared.clone(), swarm, number, client).run());
             }
-            tasks.spawn(come_and_go(shared.clone(), swarm));
+            for backend in 0..shared.door.backends() {
+                tasks.spawn(come_and_go(shared.clone(), swarm, backend));
+            }
         }
         Ok(Self { shared, tasks })
     }
@@ -187,11 +189,11 @@ impl Shared {
     }
 }
 
-/// Comes by one backend, goes by the same, comes by the next one as somebody new.
-async fn come_and_go(shared: Arc<Shared>, swarm: usize) {
+/// Comes and goes by one backend, each time as somebody new.
+async fn come_and_go(shared: Arc<Shared>, swarm: usize, backend: usize) {
     let mut ticks = interval_at(Instant::now() + CHANGES.mul_f64(rand::random_range(0.0..1.0)), CHANGES);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    for backend in (0..shared.door.backends()).cycle() {
+    loop {
         ticks.tick().await;
         let Ok(client) = shared.door.connect(backend).await else { continue };
         shared.change(swarm, backend, &client, true).await;

@@ -2,7 +2,7 @@
 //! pass the time, since the beginning of the record.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     time::Duration,
 };
 
@@ -45,6 +45,8 @@ struct Change {
 struct Swarm {
     residents: Vec<String>,
     changes: Vec<Change>,
+    /// Who was ever listed, by each backend.
+    listed: Vec<HashSet<String>>,
     /// When the last fresh list was asked for, of each backend.
     fresh: Vec<Option<Duration>>,
     scores: HashMap<String, f64>,
@@ -96,7 +98,8 @@ pub struct Record {
 impl Record {
     /// Nothing so far.
     pub fn new(swarms: usize, backends: usize) -> Self {
-        let swarm = || Swarm { fresh: vec![None; backends], ..Swarm::default() };
+        let swarm =
+            || Swarm { fresh: vec![None; backends], listed: vec![HashSet::new(); backends], ..Swarm::default() };
         Self {
             backends,
             swarms: std::iter::repeat_with(swarm).take(swarms).collect(),
@@ -172,7 +175,9 @@ impl Record {
                 self.impaired = self.impaired.max(seen.got);
             }
         }
-        if seen.stale || !swarm.knows_the_last_change(seen) {
+        let is_fresh = !seen.stale && swarm.knows_the_last_change(seen);
+        swarm.listed[seen.backend].extend(seen.peers.iter().map(|(peer, _)| (*peer).to_owned()));
+        if !is_fresh {
             return;
         }
         if let Some(last) = swarm.fresh[seen.backend] {
@@ -244,12 +249,13 @@ impl Record {
 
 impl Swarm {
     /// Whether a list shows the last change that was made through another backend before it was asked for. One that is
-    /// under way shows nothing.
+    /// under way shows nothing, nor does the absence of somebody whom this backend never listed.
     fn knows_the_last_change(&self, seen: &Seen<'_>) -> bool {
         let elsewhere = |change: &&Change| change.backend != seen.backend && change.asked <= seen.got;
         let Some(last) = self.changes.iter().rev().find(elsewhere) else { return false };
         let is_listed = seen.peers.iter().any(|(peer, _)| *peer == last.peer);
-        last.done.is_some_and(|done| done <= seen.asked) && is_listed == last.joins
+        let was_listed = self.listed[seen.backend].contains(&last.peer);
+        last.done.is_some_and(|done| done <= seen.asked) && is_listed == last.joins && (is_listed || was_listed)
     }
 }
 
@@ -333,6 +339,19 @@ mod tests {
         record.changed(0, "mine", at(1960));
         list(&mut record, 2000, &OLD);
         assert_eq!(gap(record, 2010), 1010);
+    }
+
+    #[test]
+    fn the_absence_of_somebody_who_was_never_listed_shows_nothing() {
+        let mut record = record();
+        list(&mut record, 1000, &BOTH);
+        record.breaks(at(1100));
+        for (asked, joins) in [(1200, true), (1300, false)] {
+            record.changing(0, 0, "newer", joins, at(asked));
+            record.changed(0, "newer", at(asked));
+        }
+        list(&mut record, 1500, &OLD);
+        assert_eq!(gap(record, 3000), 2000);
     }
 
     #[test]
