@@ -12,6 +12,7 @@ mod lists;
 mod nodes;
 mod publish;
 mod raw;
+mod report;
 mod served;
 mod signal;
 mod world;

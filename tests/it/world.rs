@@ -173,7 +173,8 @@ impl World {
         timeout(Duration::from_secs(20), asking).await.expect(what);
     }
 
-    async fn until<T>(&self, path: &str, what: &str, found: impl Fn(&Value) -> Option<T>) -> T {
+    /// Waits until a page of the admin listener has something.
+    pub async fn until<T>(&self, path: &str, what: &str, found: impl Fn(&Value) -> Option<T>) -> T {
         let asking = async {
             loop {
                 if let Some(found) = found(&self.admin(path).await.1) {
