@@ -91,7 +91,8 @@ impl Settings {
             .min_retry_wait(20)
             .max_retry_wait(200)
             .connection_timeout(Duration::from_millis(300))
-            .response_timeout(AT_ONCE)
+            // Who has less time than that waits no longer than it has.
+            .response_timeout(BEHIND)
             .overall_response_timeout(Some(BEHIND));
         match self.certificates() {
             Some(certificates) => builder.certs(certificates).build(),

@@ -1,4 +1,6 @@
 -- Sets the number of shards, unless it is as large already. ARGV: that number.
-if shards() < tonumber(ARGV[6]) then redis.call('SET', SHARDS, ARGV[6]) end
-renew()
+if shards() < tonumber(ARGV[6]) then
+    redis.call('SET', SHARDS, ARGV[6])
+    changed()
+end
 return {shards()}

@@ -28,7 +28,7 @@ pub use connection::Settings;
 use self::{
     connection::{AT_ONCE, BEHIND, Connection},
     hints::Listener,
-    keys::{Keys, MAX_SHARDS, ShardKeys, shard_of},
+    keys::{FULL_SHARD, Keys, MAX_SHARDS, ShardKeys, shard_of},
     metrics::{Command, RedisMetrics},
     records::Stored,
     scripts::{Now, Request, Script, bytes, list, number},
@@ -53,6 +53,8 @@ pub struct RedisStore {
     keys: Keys,
     counts: ShardCounts,
     remember: Duration,
+    /// More members in a shard than this, and the number of shards doubles.
+    full: usize,
     /// This node, among those that live.
     node: [u8; 16],
 }
@@ -68,6 +70,7 @@ impl RedisStore {
             keys,
             counts: ShardCounts::default(),
             remember: settings.remember,
+            full: FULL_SHARD,
             node: rand::rng().random(),
         })
     }

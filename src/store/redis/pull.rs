@@ -1,14 +1,12 @@
 //! Reads whole shards, and keeps them in order: grows a swarm whose shards are full, moves who is in the wrong one, sweeps.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use redis::Value;
 
 use super::{
-    AT_THE_SAME_TIME, BEHIND, Command, MAX_SHARDS, MOST, Now, RedisStore, Request, ShardKeys, bytes,
-    keys::FULL_SHARD,
-    list,
+    AT_THE_SAME_TIME, BEHIND, Command, MAX_SHARDS, MOST, Now, RedisStore, Request, ShardKeys, bytes, list,
     moves::Move,
     number, peer, ranked,
     records::{self, Stored},
@@ -22,8 +20,6 @@ use crate::{
 
 /// A version larger than the last by more than this is of a shard that began anew: it begins at milliseconds << 20.
 const LEAP: u64 = 1 << 30;
-/// Shards up to this size are read at once.
-const WHOLE: i64 = 5000;
 /// Peers that one pull moves out of one shard at most.
 const MOVES: usize = 2000;
 
@@ -43,16 +39,23 @@ impl RedisStore {
         now: Now,
     ) -> Result<Vec<Pulled>, StoreError> {
         let mut pulled = vec![self.pull_shard(swarm, 0, known.first().copied(), now).await?];
-        // Known better since shard 0 was asked.
-        let count = self.counts.of(swarm);
-        let rest = (1..count).map(|shard| self.pull_shard(swarm, shard, known.get(shard as usize).copied(), now));
-        let rest: Vec<_> = stream::iter(rest.collect::<Vec<_>>()).buffered(AT_THE_SAME_TIME).try_collect().await?;
-        pulled.extend(rest);
+        // Peers only ever move from the lower half to the upper one when the number of shards doubles. Who is on the way
+        // while we read is met in one or the other, or in both, as long as the upper half is read later.
+        while pulled.len() < self.counts.of(swarm) as usize {
+            let half = pulled.len();
+            let shards = (half..half * 2).zip(0..).map(|(shard, place): (usize, u32)| {
+                let number = u32::try_from(half).expect("at most 1,024") + place;
+                self.pull_shard(swarm, number, known.get(shard).copied(), now)
+            });
+            let shards = stream::iter(shards.collect::<Vec<_>>()).buffered(AT_THE_SAME_TIME);
+            pulled.extend(shards.try_collect::<Vec<_>>().await?);
+        }
+        let count = u32::try_from(pulled.len()).expect("at most 1,024");
         let is_full = |pulled: &Pulled, shard| match pulled {
             Pulled::Unchanged => false,
             Pulled::Changed(now) | Pulled::Lost(now) => {
                 let here = now.members.iter().filter(|one| shard_of(&one.member.peer, count) == shard);
-                here.count() > FULL_SHARD
+                here.count() > self.full
             }
         };
         if count < MAX_SHARDS && pulled.iter().zip(0..).any(|(pulled, shard)| is_full(pulled, shard)) {
@@ -77,21 +80,26 @@ impl RedisStore {
         if keys.shards.is_some() {
             self.counts.note(swarm, answers.get(2).and_then(number).unwrap_or(1));
         }
-        let size = answers.get(1).and_then(number).ok_or_else(|| unexpected(Command::Pull))?;
+        let size = answers.get(1).and_then(number).and_then(|size| usize::try_from(size).ok());
+        let size = size.ok_or_else(|| unexpected(Command::Pull))?;
         let version = version(answers.first())?;
         if known == Some(version) {
             return Ok(Pulled::Unchanged);
         }
         let (version, lines) = if version == 0 {
             (0, Vec::new())
-        } else if size <= WHOLE {
+        } else if size <= self.full + self.full / 4 {
             self.whole(&keys).await?
         } else {
             (version, self.in_pages(&keys, now).await?)
         };
-        let (shard, misplaced) = self.shard(swarm, &keys, version, lines);
+        let (mut shard, misplaced) = self.shard(swarm, &keys, version, lines);
         if !misplaced.is_empty() {
+            // They are read where they are now.
+            let moved: HashSet<_> = misplaced.iter().map(|one| one.peer).collect();
             self.move_out(swarm, &keys, misplaced, now).await?;
+            shard.members.retain(|one| !moved.contains(&one.member.peer));
+            shard.left.retain(|(peer, _)| !moved.contains(peer));
         }
         Ok(match known {
             // A shard that was not there has nothing to lose.

@@ -20,10 +20,13 @@ for i = 6, #ARGV, 4 do
         elseif tonumber(redis.call('ZSCORE', SEEN, peer)) >= ALIVE then
             list(peer)
         end
-    elseif evidence ~= '' and is_member(old) and redis.call('HSETNX', EVIDENCE, peer, evidence) == 1 then
-        -- Nothing new but what others said.
-        news = true
-        if redis.call('ZREM', RANKING, peer) == 1 then list(peer) end
+    elseif is_member(old) and not left(record) then
+        -- Nothing new but a sign of life, or what others said.
+        if sign_of_life(peer, old, at) then news = true end
+        if evidence ~= '' and redis.call('HSETNX', EVIDENCE, peer, evidence) == 1 then
+            news = true
+            if redis.call('ZREM', RANKING, peer) == 1 then list(peer) end
+        end
     end
 end
 if news then changed() end

@@ -104,23 +104,31 @@ impl RedisStore {
     ) -> Result<Vec<Option<R>>, StoreError> {
         let mut found: Vec<_> = items.iter().map(|_| None).collect();
         let count = self.counts.of(swarm);
-        let home = |item: &T| shard_of(&(question.peer)(item), count);
-        let homes: Vec<_> = items.iter().enumerate().map(|(place, item)| (home(item), place)).collect();
-        self.ask_at(swarm, items, &homes, question, &mut found).await?;
-        if found.iter().all(Option::is_some) {
-            return Ok(found);
-        }
-        if count > 1 {
+        let peers: Vec<_> = items.iter().map(question.peer).collect();
+        let homes = |count| move |(place, peer): (usize, &PeerId)| (shard_of(peer, count), place);
+        let first: Vec<_> = peers.iter().enumerate().map(homes(count)).collect();
+        self.ask_at(swarm, items, &first, question, &mut found).await?;
+        if count > 1 && found.iter().any(Option::is_none) {
             self.refresh_count(swarm, question.command, question.limit).await?;
         }
+        // Who is not where it belongs, as far as we knew, can be where it belonged before. Who was found there belongs
+        // somewhere else now, and may be there too.
         let now_count = self.counts.of(swarm);
         let mut others = Vec::new();
-        for (place, item) in items.iter().enumerate().filter(|(place, _)| found[*place].is_none()) {
-            let peer = (question.peer)(item);
-            let shards = std::iter::once(shard_of(&peer, now_count)).chain(former_shards_of(&peer, now_count));
-            others.extend(shards.filter(|shard| *shard != homes[place].0).map(|shard| (shard, place)));
+        for (place, peer) in peers.iter().enumerate() {
+            others.push(homes(now_count)((place, peer)));
+            if found[place].is_none() {
+                others.extend(former_shards_of(peer, now_count).map(|shard| (shard, place)));
+            }
         }
+        others.retain(|(shard, place)| *shard != first[*place].0);
         self.ask_at(swarm, items, &others, question, &mut found).await?;
+        // It can have been moved between the two looks.
+        if now_count > 1 {
+            let missing = |(place, _): &(usize, &PeerId)| found[*place].is_none();
+            let last: Vec<_> = peers.iter().enumerate().filter(missing).map(homes(now_count)).collect();
+            self.ask_at(swarm, items, &last, question, &mut found).await?;
+        }
         Ok(found)
     }
 

@@ -1,6 +1,8 @@
 //! Against a real cluster: `make test` starts one and says where in REDIS_CLUSTER.
 
 mod faults;
+mod keys;
+mod shards;
 
 use std::{
     sync::{
@@ -53,7 +55,11 @@ struct Node {
 
 impl Node {
     fn unconnected(settings: &Settings) -> Self {
-        let (store, stop) = (Arc::new(RedisStore::new(settings).unwrap()), CancellationToken::new());
+        Self::of(RedisStore::new(settings).unwrap())
+    }
+
+    fn of(store: RedisStore) -> Self {
+        let (store, stop) = (Arc::new(store), CancellationToken::new());
         tokio::spawn(store.watch(stop.clone()));
         tokio::spawn(store.listen(stop.clone()));
         Self { store, stop }
@@ -94,4 +100,22 @@ async fn it_behaves_as_a_store_does() {
         stores
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_node_tells_the_other_hears() {
+    let settings = settings();
+    let (one, other) = (Node::new(&settings).await, Node::new(&settings).await);
+    // It listens soon; what is told before is lost.
+    let mut heard = other.store.hear();
+    let test =
+        Gone { swarm: SwarmId::parse("test").unwrap(), peer: conformance::member(1).peer, at: conformance::START };
+    for tries in 0.. {
+        one.store.tell(std::slice::from_ref(&test)).await.unwrap();
+        if timeout(Duration::from_secs(1), heard.recv()).await.is_ok() {
+            break;
+        }
+        assert!(tries < 20, "nothing is ever heard");
+    }
+    conformance::hints((one.store.clone(), other.store.clone())).await;
 }

@@ -5,13 +5,13 @@ use std::time::Instant;
 use starling_load::cluster::Cluster;
 
 use super::*;
-use crate::store::conformance::member;
+use crate::store::{conformance::member, redis::keys::TAGS};
 
 /// A swarm in the slots of the first, second or third master.
 fn swarm_of(master: usize) -> SwarmId {
     let keys = Keys::new("any");
     let names = (0..).map(|n| SwarmId::parse(&format!("s{n}")).unwrap());
-    let mut names = names.filter(|name| keys.shard(name, 0).tag * 3 / keys::TAGS == master);
+    let mut names = names.filter(|name| keys.shard(name, 0).tag * 3 / TAGS == master);
     names.next().unwrap()
 }
 

@@ -1,0 +1,121 @@
+//! What is in Redis when we are done: every key ends.
+
+use redis::{AsyncCommands, aio::MultiplexedConnection};
+
+use super::*;
+use crate::store::{
+    Restored,
+    conformance::{START, member},
+};
+
+fn swarm(n: u16) -> SwarmId {
+    SwarmId::parse(&format!("swarm/{n}")).unwrap()
+}
+
+/// A connection to each node.
+async fn all_nodes() -> Vec<MultiplexedConnection> {
+    let one = redis::Client::open(format!("redis://{}", nodes()[0])).unwrap();
+    let mut one = one.get_multiplexed_async_connection().await.unwrap();
+    let known: String = redis::cmd("CLUSTER").arg("NODES").query_async(&mut one).await.unwrap();
+    let mut connections = Vec::new();
+    for line in known.lines().filter(|line| line.contains("master")) {
+        let address = line.split_whitespace().nth(1).and_then(|address| address.split('@').next()).unwrap();
+        let client = redis::Client::open(format!("redis://{address}")).unwrap();
+        connections.push(client.get_multiplexed_async_connection().await.unwrap());
+    }
+    connections
+}
+
+/// Keys with this prefix, and how many milliseconds each has to live.
+async fn keys(prefix: &str) -> Vec<(String, i64)> {
+    let mut found = Vec::new();
+    for mut node in all_nodes().await {
+        let names: Vec<String> = node.keys(format!("{prefix}:*")).await.unwrap();
+        for name in names {
+            let left: i64 = node.pttl(&name).await.unwrap();
+            found.push((name, left));
+        }
+    }
+    found
+}
+
+/// Everything that writes.
+async fn everything(store: &RedisStore) {
+    for n in 0..20 {
+        let s = swarm(n);
+        store.join(&s, member(1), 8, START).await.unwrap();
+        store.join(&s, member(2), 8, START).await.unwrap();
+        let restored = Restored { member: member(3), evidence: Some(Evidence::new(START)), seen: START };
+        store.restore(&s, &[restored], START).await.unwrap();
+        let evidence = Evidence::new(START);
+        let judged = Judged { member: member(2), said: START, evidence, unlist: n % 2 == 0 };
+        assert_eq!(store.judge(&s, &[judged], START).await.unwrap(), []);
+        let later = START + Duration::from_secs(20);
+        store.touch(&s, &[(member(2).peer, later)], later).await.unwrap();
+        store.find(&s, member(1).peer, 8, later).await.unwrap();
+        store.leave(&s, member(3).peer, later).await.unwrap();
+        store.sweep(&s, None, START + Duration::from_mins(1)).await.unwrap();
+        store.pull(&s, &[], START + Duration::from_mins(1)).await.unwrap();
+        store.grow(&s, store.now(START)).await.unwrap();
+        store.pull(&s, &[], START + Duration::from_mins(1)).await.unwrap();
+        store.join(&s, member(4), 8, START).await.unwrap();
+    }
+    store.announce(START).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_key_ends_and_a_dead_swarm_leaves_nothing() {
+    let settings = settings();
+    let node = Node::new(&settings).await;
+    everything(&node.store).await;
+    let found = keys(&settings.key_prefix).await;
+    for kind in ["members", "ranking", "evidence", "seen", "version", "shards", "nodes"] {
+        assert!(found.iter().any(|(name, _)| name.contains(&format!(":{kind}"))), "no {kind} in {found:?}");
+    }
+    let longest = i64::try_from(REMEMBER.as_millis()).unwrap();
+    for (name, left) in &found {
+        assert!((1..=longest).contains(left), "{name} lives for {left} ms");
+    }
+
+    // The same with a short life: nothing is left.
+    let settings = Settings { remember: Duration::from_millis(600), ..self::settings() };
+    let node = Node::new(&settings).await;
+    everything(&node.store).await;
+    assert!(!keys(&settings.key_prefix).await.is_empty());
+    let gone = async || keys(&settings.key_prefix).await.iter().all(|(name, _)| name.ends_with(":nodes"));
+    node.eventually("forgotten", gone).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sweep_keeps_nothing_alive() {
+    let settings = settings();
+    let node = Node::new(&settings).await;
+    let s = swarm(1);
+    node.store.join(&s, member(1), 0, START).await.unwrap();
+    let short = RedisStore { remember: Duration::from_hours(1), ..RedisStore::new(&settings).unwrap() };
+    let sweeper = Node::of(short);
+    sweeper.eventually("connected", async || sweeper.store.missing().is_none()).await;
+    let swept = sweeper.store.sweep(&s, None, START + Duration::from_mins(1)).await.unwrap();
+    assert_eq!(swept.unlisted, [member(1).peer]);
+    let longest = i64::try_from(REMEMBER.as_millis()).unwrap();
+    assert!(keys(&settings.key_prefix).await.iter().all(|(_, left)| (1..=longest).contains(left)));
+    // Nor does it make a key where all have gone.
+    let other = swarm(2);
+    sweeper.store.sweep(&other, None, START).await.unwrap();
+    node.store.find(&other, member(1).peer, 8, START).await.unwrap();
+    node.store.touch(&other, &[(member(1).peer, START)], START).await.unwrap();
+    node.store.leave(&other, member(1).peer, START).await.unwrap();
+    assert!(keys(&settings.key_prefix).await.iter().all(|(name, _)| !name.contains("swarm/2")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_are_counted_while_they_live() {
+    let settings = settings();
+    let (one, other) = (Node::new(&settings).await, Node::new(&settings).await);
+    assert_eq!(one.store.announce(START).await.unwrap(), 1);
+    assert_eq!(other.store.announce(START + Duration::from_secs(5)).await.unwrap(), 2);
+    assert_eq!(other.store.announce(START + Duration::from_secs(10)).await.unwrap(), 2);
+    assert_eq!(other.store.announce(START + Duration::from_secs(16)).await.unwrap(), 1);
+    let elsewhere = Node::new(&self::settings()).await;
+    assert_eq!(elsewhere.store.announce(START).await.unwrap(), 1, "another prefix, another network");
+}
