@@ -1,4 +1,5 @@
-//! What a peer list costs in a swarm of 100,000: candidates from this node's copy, the choice, the tickets.
+//! What a peer list costs in a swarm of 100,000 (candidates from this node's copy, the choice, the tickets), and what it
+//! costs to judge one of them.
 
 use std::{hint::black_box, net::Ipv4Addr, time::Duration};
 
@@ -7,8 +8,10 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 use starling::{
     clock::Clock,
     domain::{
-        Member, Nat, PeerId, Place, SwarmId,
+        Evidence, Member, Nat, PeerId, Place, Receipt, SwarmId,
+        evidence::{MAX_REPORTERS, Source},
         mac::MacKeys,
+        score::{full_kbps, score},
         selection::{self, Wish},
         ticket::{Permit, TicketKind},
     },
@@ -71,5 +74,30 @@ fn list(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, list);
+fn judge(criterion: &mut Criterion) {
+    let clock = Clock::manual(Clock::System.now());
+    let mut rng = StdRng::seed_from_u64(1);
+    let about = member(&mut rng, &clock);
+    let reporters: Vec<_> = (0..MAX_REPORTERS).map(|_| member(&mut rng, &clock)).collect();
+    let add = |evidence: &mut Evidence, round: u32, now| {
+        for reporter in &reporters {
+            let source = Source { peer: reporter.peer, prefix: reporter.prefix(), can_meet: true };
+            let (bytes, busy_ms) = (u64::from(round) * 35_000_000, u64::from(round) * 20_000);
+            let receipt = Receipt { epoch: 1, connected: true, bytes, busy_ms, ok: round * 130, timeout: round, bad: 0 };
+            evidence.add(&source, &receipt, full_kbps(&about), now);
+        }
+    };
+    let mut before = Evidence::new(clock.now());
+    add(&mut before, 1, clock.now());
+    let now = clock.now() + Duration::from_secs(10);
+    criterion.bench_function("a peer judged, with 16 receipts", |bencher| {
+        bencher.iter(|| {
+            let mut evidence = before.clone();
+            add(&mut evidence, 2, now);
+            black_box(score(&evidence, before.touched, &about, now))
+        });
+    });
+}
+
+criterion_group!(benches, list, judge);
 criterion_main!(benches);

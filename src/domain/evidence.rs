@@ -155,7 +155,10 @@ impl Evidence {
 
     /// Lets it lose weight up to `now`. A clock that goes back changes nothing.
     pub fn decay(&mut self, now: Timestamp) {
-        let now = Timestamp::from_seconds(now.seconds()).max(self.touched);
+        let now = Timestamp::from_seconds(now.seconds());
+        if now <= self.touched {
+            return;
+        }
         let factor = left_of(now.since(self.touched));
         for total in
             [&mut self.connects, &mut self.failures, &mut self.ok, &mut self.timeouts, &mut self.bad, &mut self.speed]
