@@ -30,6 +30,8 @@ export interface Transfer {
 export interface Listener {
   text(peer: string, text: string): void;
   neighbours(peer: string, peers: string[]): void;
+  /** A file came as a whole: right, or damaged. */
+  received(bytes: number, ms: number, ok: boolean): void;
   /** Called for a new transfer and after every change to one. */
   transfer(transfer: Transfer): void;
 }
@@ -44,6 +46,7 @@ interface Outgoing {
 interface Incoming {
   transfer: Transfer;
   parts: ArrayBuffer[];
+  readonly began: number;
 }
 
 export class Exchange {
@@ -187,7 +190,7 @@ export class Exchange {
       state: "moving",
       cancel: () => this.#refuse(id, "the receiver cancelled"),
     };
-    this.#incoming = { transfer, parts: [] };
+    this.#incoming = { transfer, parts: [], began: performance.now() };
     this.#listener.transfer(transfer);
     if (size > FILE_LIMIT) this.#refuse(id, tooLarge(size).message);
   }
@@ -204,14 +207,16 @@ export class Exchange {
     }
   }
 
-  async #check({ transfer, parts }: Incoming, announced: string): Promise<void> {
+  async #check({ transfer, parts, began }: Incoming, announced: string): Promise<void> {
     this.#incoming = undefined;
+    const ms = performance.now() - began;
     transfer.state = "checking";
     this.#listener.transfer(transfer);
     // Never the type that the sender would like: opened from here, it would run as a page of ours.
     const file = new Blob(parts, { type: "application/octet-stream" });
     transfer.sha256 = await sha256(await file.arrayBuffer());
     const ok = transfer.sha256 === announced && file.size === transfer.size;
+    this.#listener.received(file.size, ms, ok);
     transfer.state = ok ? "done" : "failed";
     if (ok) transfer.file = file;
     else transfer.reason = "it arrived damaged";

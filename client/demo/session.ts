@@ -192,6 +192,7 @@ export class Session {
         if (linked !== undefined) linked.neighbours = peers;
         changed();
       },
+      received: (bytes, ms, ok) => (ok ? link.received(bytes, ms) : link.wasBad()),
       transfer: (transfer) => {
         const over = transfer.state === "done" || transfer.state === "failed";
         if (over) busy[transfer.direction].delete(transfer.id);

@@ -4,6 +4,7 @@ import { Code, StarlingError } from "./errors.js";
 import { Link } from "./link.js";
 import type { Outbox } from "./outbox.js";
 import { type Incoming, LIMITS, type Listed, type Outgoing, type Policy } from "./protocol.js";
+import { Receipts } from "./receipts.js";
 import { type Candidates, Hold, Recent, Seen, sessionKey } from "./recent.js";
 import { type End, Session, type SessionHost } from "./session.js";
 import { jitter } from "./timers.js";
@@ -35,6 +36,8 @@ const MOST_OVER = 512;
 
 export class Mesh implements SessionHost {
   readonly links = new Map<string, Link>();
+  /** What we can say of those we tried. */
+  readonly receipts = new Receipts();
   readonly #name: string;
   readonly #host: MeshHost;
   readonly #outbox: Outbox;
@@ -77,6 +80,7 @@ export class Mesh implements SessionHost {
     this.#terms = terms;
     if (!renamed) return;
     this.#outbox.clear();
+    this.receipts.clear();
     for (const session of [...this.#sessions.values()]) {
       session.mute();
       if (!session.isOpen) session.end("superseded", "our id changed");
@@ -155,7 +159,8 @@ export class Mesh implements SessionHost {
   }
 
   opened(session: Session, channel: RTCDataChannel): void {
-    const link = new Link(session, channel, session.ageMs);
+    const tally = this.receipts.opened(session.peer, session.ticket);
+    const link = new Link(session, tally, channel, session.ageMs);
     this.links.set(session.peer, link);
     this.#tell(session, "connected");
     this.#host.emit("link", link);
@@ -169,6 +174,8 @@ export class Mesh implements SessionHost {
     const replaced = phase === "superseded" && !this.#closing;
     const link = this.links.get(peer);
     if (!replaced || wasOpen) this.#avoid(peer);
+    if (wasOpen) this.receipts.closed(peer);
+    else if (phase === "failed" || phase === "expired") this.receipts.failed(peer, session.ticket);
     if (wasOpen && link !== undefined) {
       this.links.delete(peer);
       this.#host.emit("unlink", { link, reason });

@@ -1,4 +1,4 @@
-// What the page we run in tells us: when it goes away, and what network it is on. Elsewhere (a worker, a test) there is
+// What the page we run in tells us: when it goes away, whether it is seen, and what network it is on. Elsewhere (a worker, a test) there is
 // nothing to hear, and that is fine.
 import type { Net } from "./types.js";
 
@@ -15,6 +15,11 @@ export function onPage(listener: { hide(persisted: boolean): void; show(): void 
     if (persisted) listener.show();
   });
   return () => listening.abort();
+}
+
+/** Whether nobody sees the page: another tab is in front, or the window is away. */
+export function isHidden(document: unknown = globalThis.document): boolean {
+  return fieldOf(document, "visibilityState") === "hidden";
 }
 
 /** Connection type and save-data, where the browser has the Network Information API. */

@@ -6,6 +6,7 @@ export const VERSION = 1;
 /** Limits of the server; a call over them is refused whole, so the client splits. */
 export const LIMITS = {
   signalsPerCall: 16,
+  receipts: 16,
   bytesPerCall: 64 * 1024,
   candidatesPerSignal: 20,
   sdpBytes: 8 * 1024,
@@ -35,6 +36,7 @@ export interface PeerList {
 
 /** How the server wants clients to behave. */
 export interface Policy {
+  readonly reportMs: number;
   readonly idleMs: number;
   readonly want: number;
   readonly degreeTarget: number;
@@ -98,6 +100,7 @@ export function readPolicy(data: unknown): Policy {
   const degreeTarget = number(from["degree_target"], 8, 0, 256);
   const turn = from["turn"];
   return {
+    reportMs: number(from["report_interval_s"], 10, 5, 600) * 1000,
     idleMs: number(from["idle_interval_s"], 30, 1, 3600) * 1000,
     want: number(from["want"], 8, 0, LIMITS.want),
     degreeTarget,

@@ -10,6 +10,7 @@ import { checked } from "./options.js";
 import { Outbox } from "./outbox.js";
 import { networkOf, onPage } from "./page.js";
 import { type Incoming, LIMITS, type PeerList, readPeers, readPolicy, readResults, type Welcome } from "./protocol.js";
+import { Reporter } from "./reporting.js";
 import { Timers } from "./timers.js";
 import type { JoinOptions, Peer, SwarmEvents, SwarmState } from "./types.js";
 import { backoffMs } from "./verdict.js";
@@ -51,6 +52,7 @@ export class Swarm {
   readonly #outbox: Outbox;
   readonly #mesh: Mesh;
   readonly #asker: Asker;
+  readonly #reporter: Reporter;
   readonly #timers = new Timers();
   readonly #stopListening: () => void;
   readonly #opened: Opened;
@@ -99,6 +101,12 @@ export class Swarm {
       failed: (error) => this.#onAskFailed(error),
       missing: () => this.#mesh.missing,
       idleMs: () => this.#welcome?.policy.idleMs ?? readPolicy({}).idleMs,
+    });
+    this.#reporter = new Reporter({
+      links: this.#mesh.links,
+      receipts: this.#mesh.receipts,
+      policy: () => this.#welcome?.policy ?? readPolicy({}),
+      send: (report) => this.#gateway.call("report", { swarm: this.name, ...report }),
     });
     // Before the gateway: it closes its socket when the page goes into the cache, and we have goodbyes to say first.
     this.#stopListening = onPage({ hide: (persisted) => this.#onHide(persisted), show: () => this.#mesh.reopen() });
@@ -198,6 +206,7 @@ export class Swarm {
     this.#isUp = false;
     this.#timers.clear();
     this.#asker.stop();
+    this.#reporter.stop();
     this.#outbox.pause();
     this.#mesh.pause();
     this.#turn("connecting");
@@ -234,6 +243,7 @@ export class Swarm {
     this.#turn("joined");
     this.#take(list);
     this.#asker.start(list.nextMs);
+    this.#reporter.start();
     if (this.#early === undefined) return;
     this.#joining.abort();
     this.#opened.resolve(this);
@@ -323,6 +333,7 @@ export class Swarm {
     this.#stopListening();
     this.#timers.clear();
     this.#asker.stop();
+    this.#reporter.stop();
     this.#mesh.close(reason);
     this.#outbox.pause();
     this.#outbox.clear();

@@ -22,6 +22,7 @@ export class FakeConnection extends EventTarget {
   remote = null;
   added = [];
   closed = false;
+  carried = { bytesReceived: 0, bytesSent: 0 };
   channel;
   constructor(config) {
     super();
@@ -46,6 +47,16 @@ export class FakeConnection extends EventTarget {
   }
   async addIceCandidate(candidate) {
     this.added.push(candidate.candidate);
+  }
+  /** As much of a report as is read. */
+  async getStats() {
+    if (this.closed) throw new Error("closed");
+    return new Map([
+      ["t", { id: "t", type: "transport", selectedCandidatePairId: "p" }],
+      ["p", { id: "p", type: "candidate-pair", currentRoundTripTime: 0.0124, localCandidateId: "l" }],
+      ["l", { id: "l", type: "local-candidate", candidateType: "srflx" }],
+      ["d", { id: "d", type: "data-channel", ...this.carried }],
+    ]);
   }
   find(candidate) {
     this.dispatchEvent(Object.assign(new Event("icecandidate"), { candidate }));
@@ -170,7 +181,15 @@ export class Stage {
   }
 }
 
-const POLICY = { idleMs: 30_000, want: 8, degreeTarget: 8, degreeMax: 12, gatherMs: 150, turn: "on_failure" };
+const POLICY = {
+  reportMs: 10_000,
+  idleMs: 30_000,
+  want: 8,
+  degreeTarget: 8,
+  degreeMax: 12,
+  gatherMs: 150,
+  turn: "on_failure",
+};
 
 export const kindOf = (signal) => ["offer", "answer", "candidates", "bye"].find((kind) => kind in signal);
 

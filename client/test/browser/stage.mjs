@@ -77,6 +77,15 @@ export class Demo {
     return members.map(({ peer }) => peer).sort();
   }
 
+  /** What the backend remembers of a peer, once it is so. */
+  async known(peer, isSo) {
+    for (;;) {
+      const known = await (await fetch(`${this.admin}/swarms/demo/peers/${peer}`)).json();
+      if (isSo(known)) return known;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+
   /** Everything that it printed. */
   log() {
     return this.#lines.join("\n");
@@ -141,10 +150,14 @@ export async function openTab(context, url) {
   page.setDefaultTimeout(PATIENCE_MS);
   const errors = [];
   const commands = [];
+  const sent = new EventTarget();
   page.on("pageerror", (error) => errors.push(error.message));
   page.on("websocket", (socket) => {
     socket.on("framesent", ({ payload }) => {
-      for (const line of `${payload}`.split("\n")) commands.push(JSON.parse(line));
+      for (const line of `${payload}`.split("\n")) {
+        commands.push(JSON.parse(line));
+        sent.dispatchEvent(new Event("command"));
+      }
     });
   });
   await page.goto(url);
@@ -159,6 +172,15 @@ export async function openTab(context, url) {
         await window.starling.swarm.refresh();
         return window.starling.swarm.size;
       }),
+    /** The first report that is as wanted. */
+    reported: async (isWanted) => {
+      for (;;) {
+        const reports = commands.flatMap(({ rpc }) => (rpc?.method === "report" ? [rpc.data] : []));
+        const wanted = reports.find(isWanted);
+        if (wanted !== undefined) return wanted;
+        await once(sent, "command");
+      }
+    },
     /** Resolves once it is linked with exactly these. */
     linkedWith: async (peers) => {
       const expected = [...peers].sort();

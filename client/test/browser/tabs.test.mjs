@@ -77,6 +77,17 @@ describe("tabs of one swarm", { timeout: 120_000 }, () => {
     assert.deepEqual(received, [{ name: "megabyte.bin", size: 1 << 20, sha256, ok: true, from: await from.peer() }]);
   });
 
+  test("who got the megabyte says so in its next report, and the backend counts it", async () => {
+    const [from, to] = tabs;
+    const sender = await from.peer();
+    const { receipts, ...about } = await to.reported((report) => report.receipts.some(({ ok }) => ok === 1));
+    const receipt = receipts.find(({ peer }) => peer === sender);
+    assert.deepEqual([receipt.connected, receipt.candidate_type, receipt.bytes], [true, "host", 1 << 20]);
+    assert.ok(receipt.busy_ms > 0 && about.down_bytes >= 1 << 20 && about.degree === 2, JSON.stringify(about));
+    const known = await demo.known(sender, ({ evidence }) => evidence?.ok > 0.9);
+    assert.ok(known.evidence.speed > 0 && known.evidence.reporters.connected >= 1, JSON.stringify(known));
+  });
+
   test("three more come at once; the page looks as the README shows it", async () => {
     const company = await Promise.all([0, 1, 2].map(() => openTab(context, demo.url)));
     const regulars = tabs.length;
