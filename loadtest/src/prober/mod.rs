@@ -5,7 +5,7 @@ mod call;
 mod record;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -37,10 +37,14 @@ const ASKS: Duration = Duration::from_millis(500);
 const ASKS_PER_REPORT: u64 = 4;
 /// Between somebody's coming and going, by each backend in each swarm.
 const CHANGES: Duration = Duration::from_millis(700);
-/// Scores have risen when the lowest is twice that of somebody new.
+/// Scores have risen when the lowest is twice that of somebody new, ...
 const RISEN: f64 = 0.30;
-/// How long they may take to.
-const RISING: Duration = Duration::from_secs(90);
+/// ... and no more than this times what it was ...
+const STEADY: f64 = 1.05;
+/// ... so long ago, which is longer than the time between two looks at a swarm: an older look shows the same.
+const STEADY_FOR: Duration = Duration::from_secs(12);
+/// How long that may take. They rise by 0.1 in 10 s.
+const RISING: Duration = Duration::from_mins(2);
 /// More than there are members.
 const WANT: usize = 16;
 
@@ -79,15 +83,23 @@ impl Prober {
         Ok(Self { shared, tasks })
     }
 
-    /// Waits until scores have risen well above those of newcomers, so that losing them shows.
+    /// Waits until scores have risen well above those of newcomers, so that losing them shows, and rise no more, so that
+    /// nothing else shows.
     pub async fn risen(&self) -> anyhow::Result<()> {
         let end = Instant::now() + RISING;
+        let mut past = VecDeque::new();
         loop {
-            let lowest = self.shared.record.lock().lowest_score();
-            if lowest.is_some_and(|lowest| lowest >= RISEN) {
+            let now = Instant::now();
+            let lowest = self.shared.record.lock().lowest_score().unwrap_or_default();
+            past.push_back((now, lowest));
+            while past.get(1).is_some_and(|(at, _)| *at + STEADY_FOR <= now) {
+                past.pop_front();
+            }
+            let (at, before) = past[0];
+            if at + STEADY_FOR <= now && before >= RISEN && lowest <= before * STEADY {
                 return Ok(());
             }
-            ensure!(Instant::now() < end, "scores do not rise: the lowest is {lowest:?} after {RISING:?}");
+            ensure!(now < end, "scores do not rise and stay: the lowest is {lowest} after {RISING:?}");
             sleep(Duration::from_millis(100)).await;
         }
     }
