@@ -20,7 +20,7 @@ help: ## say what there is
 demo: page ## gateway, backend and a page on loopback: open it in two tabs. STORE=redis for a Redis Cluster
 	@[[ "$(STORE)" =~ ^(memory|redis)$$ ]] || { echo "STORE is memory or redis, not $(STORE)" >&2; exit 1; }
 	@scripts/need cargo $(if $(filter redis,$(STORE)),redis)
-	@$(GATEWAY); cargo build && \
+	@$(GATEWAY); cargo build; \
 	if [[ "$(STORE)" == memory ]]; then exec target/debug/starling demo $(ARGS); fi; \
 	$(CLUSTER); target/debug/starling demo --redis "$$nodes" $(ARGS)
 
