@@ -32,8 +32,11 @@ pub enum LogFormat {
 
 /// Sends log lines to standard error. `filter` is a level, or levels by target: `info,starling::events=debug`.
 pub fn log(format: LogFormat, filter: &str) -> anyhow::Result<()> {
-    let filter =
-        EnvFilter::builder().parse(filter).context("--log is a level, or levels by target: info,hyper=warn")?;
+    // The client of the Redis Cluster would log each of its attempts to connect, dozens a second; the store says once
+    // that Redis is away. A level for `redis` in the filter comes later and wins.
+    let filter = EnvFilter::builder()
+        .parse(format!("redis=off,{filter}"))
+        .context("--log is a level, or levels by target: info,hyper=warn")?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).init(),
