@@ -83,7 +83,8 @@ fn judge(criterion: &mut Criterion) {
         for reporter in &reporters {
             let source = Source { peer: reporter.peer, prefix: reporter.prefix(), can_meet: true };
             let (bytes, busy_ms) = (u64::from(round) * 35_000_000, u64::from(round) * 20_000);
-            let receipt = Receipt { epoch: 1, connected: true, bytes, busy_ms, ok: round * 130, timeout: round, bad: 0 };
+            let receipt =
+                Receipt { epoch: 1, connected: true, bytes, busy_ms, ok: round * 130, timeout: round, bad: 0 };
             evidence.add(&source, &receipt, full_kbps(&about), now);
         }
     };

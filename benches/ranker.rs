@@ -12,10 +12,7 @@ use starling::{
     clock::Clock,
     domain::{Member, Nat, PeerId, Place, Prefix, Receipt, SwarmId, evidence::Source},
     ranking::{Ranking, RankingSettings, Whereabouts},
-    store::{
-        Restored, Store,
-        RedisSettings as Settings, RedisStore,
-    },
+    store::{RedisSettings as Settings, RedisStore, Restored, Store},
     telemetry,
 };
 use starling_load::{cluster::Cluster, measure::Process};

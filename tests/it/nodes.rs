@@ -19,7 +19,7 @@ async fn node(prefix: &str, cluster: &str) -> World {
     World::start_with(Transport::Grpc, |config| {
         config.store.kind = StoreKind::Redis;
         config.store.redis_nodes = cluster.split(',').map(str::to_owned).collect();
-        config.store.key_prefix = prefix.to_owned();
+        prefix.clone_into(&mut config.store.key_prefix);
         config.ranking.interval = Duration::from_secs(1);
     })
     .await
@@ -111,7 +111,8 @@ async fn scores_and_members_outlive_every_backend() {
     assert_eq!(bob.rpc("report", report).await.unwrap(), json!({}));
     let path = format!("/swarms/s/peers/{}", ann.peer);
     one.clock.advance(Duration::from_secs(10));
-    one.eventually("the report is judged", async || one.admin(&path).await.1["evidence"]["ok"].as_f64() > Some(15.0)).await;
+    one.eventually("the report is judged", async || one.admin(&path).await.1["evidence"]["ok"].as_f64() > Some(15.0))
+        .await;
     let before = one.admin(&path).await.1;
     assert!(before["score"].as_f64() > Some(0.15), "{before}");
     one.app.stop().await.unwrap();
