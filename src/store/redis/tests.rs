@@ -2,6 +2,7 @@
 
 mod faults;
 mod keys;
+mod secured;
 mod shards;
 
 use std::{
@@ -102,10 +103,8 @@ async fn it_behaves_as_a_store_does() {
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_one_node_tells_the_other_hears() {
-    let settings = settings();
-    let (one, other) = (Node::new(&settings).await, Node::new(&settings).await);
+/// Waits until one hears what the other tells.
+async fn hears(one: &Node, other: &Node) {
     // It listens soon; what is told before is lost.
     let mut heard = other.store.hear();
     let test =
@@ -117,5 +116,12 @@ async fn what_one_node_tells_the_other_hears() {
         }
         assert!(tries < 20, "nothing is ever heard");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_node_tells_the_other_hears() {
+    let settings = settings();
+    let (one, other) = (Node::new(&settings).await, Node::new(&settings).await);
+    hears(&one, &other).await;
     conformance::hints((one.store.clone(), other.store.clone())).await;
 }
