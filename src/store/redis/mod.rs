@@ -39,8 +39,8 @@ use crate::domain::{Evidence, Member, PeerId, Ranked, Score, SwarmId, Timestamp}
 
 /// Requests to different slots that one call has under way at once.
 const AT_THE_SAME_TIME: usize = 12;
-/// Members that one script of ours touches at most.
-const MOST: usize = 250;
+/// Members that one script of ours touches at most: a judgement of so many takes a millisecond or two.
+const MOST: usize = 100;
 /// A node counts as live for so long after its heartbeat.
 const NODE_LIVES: Duration = Duration::from_secs(15);
 /// Lifetime of the list of nodes.

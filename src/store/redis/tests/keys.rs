@@ -119,3 +119,55 @@ async fn nodes_are_counted_while_they_live() {
     let elsewhere = Node::new(&self::settings()).await;
     assert_eq!(elsewhere.store.announce(START).await.unwrap(), 1, "another prefix, another network");
 }
+
+/// A peer of which sixteen others have said all that is usual.
+fn known_well(n: u32) -> Restored {
+    use crate::domain::{Receipt, evidence::Source, place::Prefix};
+    let peer = |n: u32| {
+        let mut name = [0; 16];
+        name[..4].copy_from_slice(&n.wrapping_mul(2_654_435_761).to_be_bytes());
+        name[8..12].copy_from_slice(&n.to_le_bytes());
+        PeerId::from_bytes(name)
+    };
+    let mut evidence = Evidence::new(START);
+    for reporter in 0..16_u16 {
+        let [high, low] = reporter.to_be_bytes();
+        let prefix = Some(Prefix::of([198, high, low, 1].into()));
+        let source = Source { peer: peer(n + u32::from(reporter) * 7919 + 1), prefix, can_meet: true };
+        let receipt = Receipt {
+            epoch: 40_000 + reporter,
+            connected: true,
+            bytes: 100_000_000,
+            busy_ms: 60_000,
+            ok: 400,
+            timeout: 3,
+            bad: 0,
+        };
+        evidence.add(&source, &receipt, 6000, START + Duration::from_secs(4 * u64::from(reporter)));
+    }
+    let place = crate::domain::Place { asn: Some(64_500), country: Some(*b"NZ") };
+    let address = Some([203, 0, 113, 7].into());
+    let (playhead, slots, bitrate_kbps) = (Some(1234.5), Some(12), Some(4500));
+    let member = Member { peer: peer(n), place, address, playhead, slots, bitrate_kbps, ..member(0) };
+    Restored { member, evidence: Some(evidence), seen: START }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_sixteen_know_well_takes_no_more_than_700_bytes() {
+    const PEERS: u32 = 2000;
+    let settings = settings();
+    let node = Node::new(&settings).await;
+    let all: Vec<_> = (0..PEERS).map(known_well).collect();
+    node.store.restore(&swarm(1), &all, START).await.unwrap();
+    let mut bytes = 0;
+    for mut redis in all_nodes().await {
+        let names: Vec<String> = redis.keys(format!("{}:*", settings.key_prefix)).await.unwrap();
+        for name in names {
+            let mut ask = redis::cmd("MEMORY");
+            let usage: u32 = ask.arg("USAGE").arg(&name).arg("SAMPLES").arg(0).query_async(&mut redis).await.unwrap();
+            println!("{name}: {} bytes for each of {PEERS}", usage / PEERS);
+            bytes += usage;
+        }
+    }
+    assert!(bytes / PEERS > 300 && bytes / PEERS <= 700, "{} bytes", bytes / PEERS);
+}
