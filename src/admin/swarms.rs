@@ -44,7 +44,9 @@ pub async fn swarm(State(admin): State<Arc<Admin>>, Path(id): Path<String>) -> A
     if snapshot.rows().is_empty() {
         return refuse(StatusCode::NOT_FOUND, "nobody is in this swarm");
     }
-    let mut rows: Vec<_> = snapshot.rows().iter().collect();
+    // Who left since the copy was taken is not offered any more.
+    let is_gone = |row: &&Ranked| admin.ranking.is_gone(&swarm, row.member.peer);
+    let mut rows: Vec<_> = snapshot.rows().iter().filter(|row| !is_gone(row)).collect();
     rows.sort_by_key(|row| std::cmp::Reverse((row.score, row.seen)));
     let members: Vec<_> = rows.into_iter().take(SHOWN).map(|row| show(row, now)).collect();
     let answer = json!({
