@@ -26,7 +26,7 @@ const MOST: usize = 200_000;
 /// Peers read, judged and stored together.
 const BATCH: usize = 10_000;
 /// Batches under way at once.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 8;
 /// How often a peer that another node judged meanwhile is read again in one round.
 const TRIES: usize = 3;
 /// So many counterparts that cannot reach a peer any more, while it has been silent for so long, unlist it early.
@@ -55,7 +55,7 @@ impl Ranker {
         let began = Instant::now();
         let mut room = MOST;
         let mut batches = Vec::new();
-        for view in self.0.views() {
+        for view in self.0.views().into_iter().filter(|view| view.state().may_ask()) {
             while room > 0 {
                 let batch = view.reports.take(room.min(BATCH), &self.0.waiting);
                 room -= batch.len();

@@ -84,7 +84,7 @@ impl Refresher {
             }
             live += snapshot.live();
             members += snapshot.rows().len();
-            kept += view.state().unwritten(usize::MAX).len();
+            kept += view.state().count_unwritten();
             swarms += usize::from(!snapshot.rows().is_empty());
         }
         let metrics = &self.ranking.metrics;

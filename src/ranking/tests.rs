@@ -382,15 +382,16 @@ async fn reports_wait_for_a_store_that_is_away_and_a_lost_node_costs_an_interval
     }
     assert_eq!(node.ranking.waiting.load(Relaxed), 1);
     store.switch_away(false);
+    advance(&clock, Duration::from_secs(3)).await;
     node.loops.ranker.run_once().await;
     let ok = async || store.known(&swarm(), &[peer(0)]).await.unwrap()[0].clone().unwrap().evidence.unwrap().ok;
-    assert!((ok().await - 4.0).abs() < 0.01);
+    assert!((ok().await - 4.0).abs() < 0.1);
     node.report(0, 1, 6);
     drop(node); // killed: this one is lost
     let other = Node::new(&store, &clock);
     other.report(0, 1, 8);
     other.loops.ranker.run_once().await;
-    assert!((ok().await - 8.0).abs() < 0.01, "counters are cumulative");
+    assert!((ok().await - 8.0).abs() < 0.1, "counters are cumulative");
 }
 
 #[tokio::test(start_paused = true)]

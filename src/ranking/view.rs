@@ -274,6 +274,11 @@ impl State {
         unwritten.take(most).map(restored).collect()
     }
 
+    /// How many there are.
+    pub fn count_unwritten(&self) -> usize {
+        self.own.values().filter(|own| own.written.is_none()).count()
+    }
+
     /// The store knows of them now, as far as they have not changed since.
     pub fn wrote_joins(&mut self, written: &[Restored]) {
         for Restored { member, seen, .. } in written {
