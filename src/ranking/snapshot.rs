@@ -344,6 +344,11 @@ mod tests {
         assert!(picked.len() == 11 && chi < 29.6, "chi-square {chi}");
     }
 
+    /// A table has an eighth of its places free, and a byte beside each.
+    fn table<K, V>(map: &HashMap<K, V, ahash::RandomState>) -> usize {
+        (size_of::<(K, V)>() + 1) * (map.capacity() * 8 / 7)
+    }
+
     #[test]
     fn a_member_takes_less_than_200_bytes() {
         let mut rng = StdRng::seed_from_u64(1);
@@ -360,10 +365,6 @@ mod tests {
             .collect();
         let Snapshot { rows, by_peer, offered, by_asn, by_country, by_prefix, .. } =
             Snapshot::default().next(vec![changed(1, rows)], NOW);
-        // A table has an eighth of its places free, and a byte beside each.
-        fn table<K, V>(map: &HashMap<K, V, ahash::RandomState>) -> usize {
-            (size_of::<(K, V)>() + 1) * (map.capacity() * 8 / 7)
-        }
         let bytes = rows.capacity() * size_of::<Ranked>()
             + [&offered, &by_asn.rows, &by_country.rows, &by_prefix.rows].map(Vec::capacity).iter().sum::<usize>() * 4
             + table(&by_peer)
