@@ -79,3 +79,29 @@ impl RedisMetrics {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_series_is_there_from_the_start() {
+        let recorder = crate::telemetry::recorder();
+        let metrics = metrics::with_local_recorder(&recorder, RedisMetrics::new);
+        let request = Request::to(0).command("GET", "key", &[]);
+        metrics.done(Command::Announce, &request, Duration::from_millis(1), Some(Reason::Answer));
+        let shown = recorder.handle().render();
+        for command in COMMANDS {
+            for series in [
+                format!("starling_store_redis_commands_total{{command=\"{command}\"}}"),
+                format!("starling_store_redis_sent_bytes_total{{command=\"{command}\"}}"),
+                format!("starling_store_redis_errors_total{{command=\"{command}\",reason=\"late\"}}"),
+            ] {
+                assert!(shown.contains(&series), "{series} not in: {shown}");
+            }
+        }
+        assert!(shown.contains("starling_store_redis_rebuilds_total 0"));
+        assert!(shown.contains("starling_store_redis_errors_total{command=\"announce\",reason=\"answer\"} 1"));
+        assert!(shown.contains("starling_store_redis_seconds_count{command=\"announce\"} 1"), "{shown}");
+    }
+}

@@ -1,4 +1,4 @@
-//! Against a real cluster: `make test` starts one and says where in REDIS_CLUSTER.
+//! Against a real cluster: `make test` starts one and says where in `REDIS_CLUSTER`.
 
 mod faults;
 mod keys;

@@ -69,20 +69,20 @@ async fn a_swarm_grows_and_keeps_everybody_where_two_nodes_find_them() {
     loop {
         // Calls go on meanwhile, on a node that has just come up and on one that knows the swarm from earlier.
         let new = node(&settings).await;
-        let caller = if rounds % 2 == 0 { &new } else { &other };
+        let by = if rounds % 2 == 0 { &new } else { &other };
         let now = after(2 + rounds);
         let some = rounds * 20 + 10;
         let seen: Vec<_> = (some..some + 20).map(|n| (member(u32::try_from(n).unwrap()).peer, now)).collect();
         let calls = async {
-            assert_eq!(caller.store.touch(&swarm(), &seen, now).await.unwrap(), []);
+            assert_eq!(by.store.touch(&swarm(), &seen, now).await.unwrap(), []);
             let peers: Vec<_> = seen.iter().map(|(peer, _)| *peer).collect();
-            let known = caller.store.known(&swarm(), &peers).await.unwrap();
+            let known = by.store.known(&swarm(), &peers).await.unwrap();
             for (n, known) in (u16::try_from(some).unwrap()..).zip(known) {
                 let known = known.expect("a member");
                 assert_eq!(known.ranked.score.fixed(), n);
                 assert_eq!(known.evidence.unwrap().score.fixed(), n);
             }
-            let found = caller.store.find(&swarm(), peers[0], 8, now).await.unwrap();
+            let found = by.store.find(&swarm(), peers[0], 8, now).await.unwrap();
             assert!(found.joined);
             assert_eq!(found.candidates.len(), 8);
         };
