@@ -28,9 +28,8 @@ local function offered(record) return bit.band(string.byte(record, 2), 15) == 2 
 
 local function with_flags(record, flags) return string.sub(record, 1, 1) .. string.char(flags) .. string.sub(record, 3) end
 
--- As `record`, but joined when `old` did, if that was earlier.
+-- As `record`, but joined when `old` did: who joins again joined when it joined first.
 local function with_joined_of(record, old)
-    if time(old, 9) >= time(record, 9) then return record end
     return string.sub(record, 1, 8) .. string.sub(old, 9, 14) .. string.sub(record, 15)
 end
 

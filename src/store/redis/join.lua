@@ -1,10 +1,7 @@
 -- A peer joins, or says again what it is; then finds others. ARGV: peer, sample, record.
 local peer, sample, record = ARGV[6], tonumber(ARGV[7]), ARGV[8]
 local old = stored(peer)
-if is_member(old) then
-    -- It joined when it joined, later or not.
-    record = string.sub(record, 1, 8) .. string.sub(old, 9, 14) .. string.sub(record, 15)
-end
+if is_member(old) then record = with_joined_of(record, old) end
 redis.call('HSET', MEMBERS, peer, record)
 redis.call('ZADD', SEEN, 'GT', NOW, peer)
 if not offered(record) then
