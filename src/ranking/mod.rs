@@ -179,7 +179,7 @@ impl Ranking {
             return Ok(self.own_listing(&view, &near, caller, sample));
         }
         if let Ok(found) = self.store.find(swarm, caller, sample, now).await {
-            let forgotten = !found.joined && view.member(caller).is_some() && !view.state().is_gone(caller);
+            let forgotten = !found.joined && view.has(caller);
             view.state().wrote_sign(caller, now, found.joined);
             if forgotten {
                 // The store has lost its memory, and the rest of the swarm with it: what is known here is given back.
@@ -193,9 +193,9 @@ impl Ranking {
         }
     }
 
-    /// Notes a sign of life in a swarm that this node knows. Never waits.
+    /// Notes a sign of life. Never waits.
     pub fn heard(&self, swarm: &SwarmId, peer: PeerId) {
-        if let Some(view) = self.views.get(swarm) {
+        if let Ok(view) = self.view(swarm) {
             view.state().hear(peer, self.clock.now());
         }
     }
@@ -206,7 +206,7 @@ impl Ranking {
         self.exit(peer, swarm);
         let known = self.views.get(swarm).map(|view| view.clone());
         let was_known = known.as_ref().is_some_and(|view| {
-            let was_member = view.member(peer).is_some() && !view.state().is_gone(peer);
+            let was_member = view.has(peer);
             view.state().is_gone_since(peer, now);
             was_member
         });
@@ -316,7 +316,8 @@ impl Ranking {
         if stale {
             self.metrics.lists_stale.increment(1);
         }
-        let joined = !view.state().is_stranger(caller);
+        let is_stranger = view.state().is_stranger(caller);
+        let joined = !is_stranger || view.has(caller);
         let swarm_size = snapshot.live().max(candidates.len());
         Listing { candidates, swarm_size, joined, stale }
     }

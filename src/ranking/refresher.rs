@@ -69,12 +69,13 @@ impl Refresher {
         let views = self.ranking.views();
         stream::iter(&views).for_each_concurrent(AT_ONCE, |view| async { self.settle(view).await }).await;
         for view in views {
-            let unused = now.since(view.state().used) > self.ranking.settings.remember + ASKED_FOR;
+            let unused = now.since(view.state().used);
             let silent = view.state().forget(now, self.ranking.settings.remember);
             for peer in silent {
                 self.ranking.exit(peer, &view.swarm);
             }
-            if unused {
+            let is_over = unused > self.ranking.settings.remember + ASKED_FOR;
+            if is_over || unused > ASKED_FOR && view.snapshot().rows().is_empty() && view.state().is_idle() {
                 self.ranking.views.remove(&view.swarm);
                 continue;
             }
@@ -112,15 +113,16 @@ impl Refresher {
     async fn renew(&self, view: &View) -> Result<(), StoreError> {
         let ranking = &self.ranking;
         let now = ranking.clock.now();
+        let asked = view.state().asked;
+        if !within(asked, ASKED_FOR) {
+            // Who asks later gets it from the store, which looks at the time itself.
+            view.drop_snapshot();
+            return Ok(());
+        }
         let since = view.state().swept;
         let Swept { unlisted, forgotten } = ranking.store.sweep(&view.swarm, since, now).await?;
         view.state().swept = Some(now);
         self.count(view, &unlisted, forgotten);
-        let asked = view.state().asked;
-        if !within(asked, ASKED_FOR) {
-            view.drop_snapshot();
-            return Ok(());
-        }
         let began = Instant::now();
         let before = view.snapshot();
         let pulled = ranking.store.pull(&view.swarm, &before.versions(), now).await?;

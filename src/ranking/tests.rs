@@ -348,6 +348,7 @@ async fn what_nobody_uses_is_forgotten() {
     advance(&clock, SETTINGS.remember).await;
     node.loops.refresher.run_once().await;
     assert_eq!((node.ranking.views.len(), node.ranking.memberships.len()), (0, 0));
+    store.announce(clock.now()).await.unwrap(); // which sweeps the memory store
     assert!(store.pull(&swarm(), &[], clock.now()).await.unwrap().iter().all(|shard| match shard {
         crate::store::Pulled::Changed(shard) => shard.members.is_empty() && shard.left.is_empty(),
         _ => true,

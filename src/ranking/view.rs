@@ -31,6 +31,8 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(200), Duration::fr
 const MOST_KEPT: usize = 100_000;
 /// A call of a peer that just left is its last word to the others. Later ones say that it came back.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Nodes' clocks differ by less.
+const SKEW: Duration = Duration::from_secs(1);
 
 /// One swarm.
 pub struct View {
@@ -49,7 +51,7 @@ pub struct State {
     due: BTreeMap<u64, Vec<PeerId>>,
     // Joined through this node, and not in the snapshot yet: with whether it is in the store.
     own: IndexMap<PeerId, Own, ahash::RandomState>,
-    gone: HashMap<PeerId, Timestamp, ahash::RandomState>,
+    gone: HashMap<PeerId, Departure, ahash::RandomState>,
     /// When somebody last called.
     pub used: Timestamp,
     /// When somebody last asked for a list.
@@ -66,6 +68,19 @@ struct Heard {
     is_due: bool,
     // The store says that it is no member.
     stranger: bool,
+}
+
+/// When somebody left, and when this node heard of it.
+struct Departure {
+    at: Timestamp,
+    noted: Instant,
+}
+
+impl Departure {
+    /// Whether a member that said something at this time has come back since.
+    fn is_over(&self, said: Timestamp) -> bool {
+        said + SKEW > self.at
+    }
 }
 
 struct Own {
@@ -119,7 +134,10 @@ impl View {
         for (peer, at) in left {
             state.is_gone_since(*peer, *at);
         }
-        state.gone.retain(|peer, at| snapshot.member(*peer).is_none_or(|row| row.member.said <= *at));
+        // Who is a member after all has come back, unless it left while this was read.
+        state.gone.retain(|peer, left| {
+            left.noted >= began || snapshot.member(*peer).is_none_or(|row| !left.is_over(row.member.said))
+        });
         state.own.retain(|_, own| own.written.is_none_or(|written| written >= began));
         self.snapshot.store(Arc::new(snapshot));
     }
@@ -164,14 +182,18 @@ impl View {
         self.snapshot.load().member(peer).map(|row| row.member.clone())
     }
 
+    /// Whether this is a member, as far as is known here.
+    pub fn has(&self, peer: PeerId) -> bool {
+        self.member(peer).is_some() && !self.state.lock().is_gone(peer)
+    }
+
     /// Members that this node heard lately and knows, as they can be given back to a store that lost its memory.
     pub fn to_restore(&self, snapshot: &Snapshot, now: Timestamp) -> Vec<Restored> {
         let state = self.state.lock();
         let lately = state.heard.iter().filter(|(_, heard)| now.since(heard.at) <= LISTED_FOR);
         let known = lately.filter_map(|(peer, heard)| {
             let member = snapshot.member(*peer)?.member.clone();
-            let stays = state.gone.get(peer).is_none_or(|at| *at < member.said);
-            stays.then_some(Restored { member, evidence: None, seen: heard.at })
+            (!state.is_gone(*peer)).then_some(Restored { member, evidence: None, seen: heard.at })
         });
         known.collect()
     }
@@ -181,7 +203,7 @@ impl State {
     /// A sign of life.
     pub fn hear(&mut self, peer: PeerId, now: Timestamp) {
         self.used = self.used.max(now);
-        if self.gone.get(&peer).is_some_and(|at| now.since(*at) > LAST_WORDS) {
+        if self.gone.get(&peer).is_some_and(|left| now.since(left.at) > LAST_WORDS) {
             self.gone.remove(&peer);
         }
         let heard = self.heard.entry(peer).or_insert(Heard { at: now, written: None, is_due: false, stranger: false });
@@ -239,7 +261,7 @@ impl State {
             }
             stays
         });
-        self.gone.retain(|_, at| now.since(*at) <= remember);
+        self.gone.retain(|_, left| now.since(left.at) <= remember);
         self.own.retain(|_, own| now.since(own.ranked.seen) <= remember);
         silent
     }
@@ -274,6 +296,11 @@ impl State {
         unwritten.take(most).map(restored).collect()
     }
 
+    /// Whether nobody is known here who is a member, or may be.
+    pub fn is_idle(&self) -> bool {
+        self.own.is_empty() && self.heard.values().all(|heard| heard.stranger)
+    }
+
     /// How many there are.
     pub fn count_unwritten(&self) -> usize {
         self.own.values().filter(|own| own.written.is_none()).count()
@@ -297,14 +324,14 @@ impl State {
         self.own.swap_remove(&peer);
         let full = self.gone.len() >= MOST_KEPT;
         match self.gone.entry(peer) {
+            Entry::Occupied(known) if known.get().at >= at => false,
             Entry::Occupied(mut known) => {
-                let is_news = *known.get() < at;
-                known.insert(at.max(*known.get()));
-                is_news
+                known.insert(Departure { at, noted: Instant::now() });
+                true
             }
             Entry::Vacant(place) => {
                 if !full {
-                    place.insert(at);
+                    place.insert(Departure { at, noted: Instant::now() });
                 }
                 true
             }
@@ -313,7 +340,7 @@ impl State {
 
     /// It says something else of itself later: it came back.
     pub fn came_back(&mut self, peer: PeerId, said: Timestamp) {
-        if self.gone.get(&peer).is_some_and(|at| *at < said) {
+        if self.gone.get(&peer).is_some_and(|left| left.is_over(said)) {
             self.gone.remove(&peer);
         }
     }
@@ -327,8 +354,7 @@ impl State {
     fn is_alive(&self, row: &Ranked, now: Timestamp) -> bool {
         let peer = row.member.peer;
         let seen = || self.heard.get(&peer).map_or(row.seen, |heard| heard.at.max(row.seen));
-        (now.since(row.seen) <= LISTED_FOR || now.since(seen()) <= LISTED_FOR)
-            && self.gone.get(&peer).is_none_or(|at| *at < row.member.said)
+        (now.since(row.seen) <= LISTED_FOR || now.since(seen()) <= LISTED_FOR) && !self.is_gone(peer)
     }
 
     /// Whether the store may be asked now.
