@@ -2,6 +2,7 @@
 //!
 //! A swarm is cut into shards, each in one slot; what changes a shard is one script there. See `keys` for the layout.
 
+mod answers;
 mod bits;
 mod connection;
 mod hints;
@@ -26,16 +27,17 @@ use tokio_util::sync::CancellationToken;
 pub use connection::Settings;
 
 use self::{
+    answers::{all_but, bytes, candidates, list, number, peer, ranked},
     connection::{AT_ONCE, BEHIND, Connection},
     hints::Listener,
     keys::{FULL_SHARD, Keys, MAX_SHARDS, ShardKeys, shard_of},
     metrics::{Command, RedisMetrics},
     records::Stored,
-    scripts::{Now, Request, Script, bytes, list, number},
+    scripts::{Now, Request, Script, text, verdict},
     seek::{Answer, Question, ShardCounts},
 };
 use super::{Found, Gone, Judged, Known, Pulled, Restored, Store, StoreError, Swept};
-use crate::domain::{Evidence, Member, PeerId, Ranked, Score, SwarmId, Timestamp};
+use crate::domain::{Member, PeerId, Ranked, SwarmId, Timestamp};
 
 /// Requests to different slots that one call has under way at once.
 const AT_THE_SAME_TIME: usize = 12;
@@ -384,54 +386,6 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn text(number: u64) -> Vec<u8> {
-    number.to_string().into_bytes()
-}
-
 fn unexpected(command: Command) -> StoreError {
     StoreError::Away(format!("an answer to {command:?} that cannot be read"))
-}
-
-/// What `judge.lua` needs of each.
-fn verdict(judged: &Judged) -> [Vec<u8>; 7] {
-    let Judged { member, said, evidence, unlist } = judged;
-    // 0 is for none.
-    let revision = evidence.revision.wrapping_add(1).max(1);
-    [
-        member.peer.as_bytes().to_vec(),
-        text(said.0),
-        text(u64::from(evidence.revision)),
-        records::member(member),
-        records::evidence(&Evidence { revision, ..evidence.clone() }),
-        text(u64::from(evidence.score.fixed())),
-        text(u64::from(*unlist)),
-    ]
-}
-
-/// Of so many, who was found: all but those in the list.
-fn all_but(count: usize, missing: &Value) -> Option<Vec<Option<()>>> {
-    let mut found = vec![Some(()); count];
-    for place in list(missing)? {
-        *found.get_mut(usize::try_from(number(place)?).ok()?)? = None;
-    }
-    Some(found)
-}
-
-fn ranked(member: Member, score: &Value, seen: &Value) -> Ranked {
-    let score = number(score).and_then(|score| u16::try_from(score).ok()).map_or(Score::ZERO, Score::from_fixed);
-    Ranked { member, score, seen: Timestamp(number(seen).unwrap_or_default().unsigned_abs()) }
-}
-
-fn peer(value: &Value) -> Option<PeerId> {
-    Some(PeerId::from_bytes(bytes(value)?.try_into().ok()?))
-}
-
-/// Members in a flat list of peer, score, seen and record. One whose record we do not know is left out.
-fn candidates(flat: &[Value]) -> Option<Vec<Ranked>> {
-    let (each, rest) = flat.as_chunks();
-    let member = |[name, score, seen, record]: &[Value; 4]| match records::read_member(peer(name)?, bytes(record)?)? {
-        Stored::Member(member) => Some(ranked(member, score, seen)),
-        Stored::Left(_) => None,
-    };
-    rest.is_empty().then(|| each.iter().filter_map(member).collect())
 }

@@ -6,12 +6,13 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use redis::Value;
 
 use super::{
-    AT_THE_SAME_TIME, BEHIND, Command, MAX_SHARDS, MOST, Now, RedisStore, Request, ShardKeys, bytes, list,
+    AT_THE_SAME_TIME, BEHIND, Command, MAX_SHARDS, MOST, Now, RedisStore, Request, ShardKeys,
+    answers::pairs,
+    bytes, list,
     moves::Move,
     number, peer, ranked,
     records::{self, Stored},
-    scripts::{self, pairs},
-    shard_of, text, unexpected,
+    scripts, shard_of, text, unexpected,
 };
 use crate::{
     domain::{PeerId, SwarmId, Timestamp},

@@ -3,12 +3,12 @@
 
 use std::{sync::LazyLock, time::Duration};
 
-use redis::{Cmd, Pipeline, Value};
+use redis::{Cmd, Pipeline};
 
-use super::keys::ShardKeys;
+use super::{keys::ShardKeys, records};
 use crate::{
-    domain::{Score, Timestamp},
-    store::LISTED_FOR,
+    domain::{Evidence, Score, Timestamp},
+    store::{Judged, LISTED_FOR},
 };
 
 /// A script, with what every script begins with.
@@ -157,44 +157,23 @@ impl Request {
     }
 }
 
-/// A whole number in an answer, however it is written.
-pub fn number(value: &Value) -> Option<i64> {
-    match value {
-        Value::Int(number) => Some(*number),
-        #[expect(clippy::cast_possible_truncation, reason = "scores and times, which are whole and below 2^53")]
-        Value::Double(number) => Some(*number as i64),
-        Value::BulkString(text) => std::str::from_utf8(text).ok()?.parse().ok(),
-        _ => None,
-    }
+/// A number as an argument.
+pub fn text(number: u64) -> Vec<u8> {
+    number.to_string().into_bytes()
 }
 
-/// Bytes in an answer.
-pub fn bytes(value: &Value) -> Option<&[u8]> {
-    match value {
-        Value::BulkString(bytes) => Some(bytes),
-        _ => None,
-    }
-}
-
-/// A list in an answer.
-pub fn list(value: &Value) -> Option<&[Value]> {
-    match value {
-        Value::Array(values) => Some(values),
-        _ => None,
-    }
-}
-
-/// Keys and values in an answer, whether it is a map or a list of pairs.
-pub fn pairs(value: &Value) -> Option<Vec<(&Value, &Value)>> {
-    match value {
-        Value::Map(pairs) => Some(pairs.iter().map(|(key, value)| (key, value)).collect()),
-        Value::Array(values) => {
-            fn pair(value: &Value) -> Option<(&Value, &Value)> {
-                let [key, value] = list(value)? else { return None };
-                Some((key, value))
-            }
-            values.iter().map(pair).collect()
-        }
-        _ => None,
-    }
+/// What `judge.lua` needs of each.
+pub fn verdict(judged: &Judged) -> [Vec<u8>; 7] {
+    let Judged { member, said, evidence, unlist } = judged;
+    // 0 is for none.
+    let revision = evidence.revision.wrapping_add(1).max(1);
+    [
+        member.peer.as_bytes().to_vec(),
+        text(said.0),
+        text(u64::from(evidence.revision)),
+        records::member(member),
+        records::evidence(&Evidence { revision, ..evidence.clone() }),
+        text(u64::from(evidence.score.fixed())),
+        text(u64::from(*unlist)),
+    ]
 }

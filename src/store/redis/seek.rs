@@ -14,7 +14,8 @@ use super::{
     AT_THE_SAME_TIME, MAX_SHARDS, MOST, RedisStore,
     keys::{ShardKeys, former_shards_of, shard_of},
     metrics::Command,
-    scripts::{Request, number},
+    number,
+    scripts::Request,
     unexpected,
 };
 use crate::{

@@ -3,9 +3,12 @@
 use redis::{AsyncCommands, aio::MultiplexedConnection};
 
 use super::*;
-use crate::store::{
-    Restored,
-    conformance::{START, member},
+use crate::{
+    domain::Evidence,
+    store::{
+        Restored,
+        conformance::{START, member},
+    },
 };
 
 fn swarm(n: u16) -> SwarmId {

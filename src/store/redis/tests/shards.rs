@@ -3,9 +3,12 @@
 use std::collections::HashMap;
 
 use super::*;
-use crate::store::{
-    Restored,
-    conformance::{START, changed},
+use crate::{
+    domain::{Evidence, Score},
+    store::{
+        Restored,
+        conformance::{START, changed},
+    },
 };
 
 /// Of a shard that is full, and of a swarm that has four.
