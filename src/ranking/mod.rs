@@ -24,6 +24,7 @@ use dashmap::DashMap;
 use parking_lot::Mutex;
 use rand::RngExt;
 use tokio::{sync::mpsc, time::Instant};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
@@ -147,11 +148,15 @@ impl Ranking {
         } else {
             match self.store.join(swarm, member, sample, now).await {
                 Ok(found) => Some(found),
-                Err(StoreError::Full) => return Err(RankingError::Full),
+                Err(StoreError::Full) => {
+                    self.exit(peer, swarm);
+                    return Err(RankingError::Full);
+                }
                 Err(StoreError::Away(_)) => None,
             }
         };
         if !view.state().joined(ranked, answer.is_some()) {
+            self.exit(peer, swarm);
             return Err(RankingError::Full);
         }
         if let Some(found) = answer {
@@ -179,7 +184,7 @@ impl Ranking {
             return Ok(self.own_listing(&view, &near, caller, sample));
         }
         if let Ok(found) = self.store.find(swarm, caller, sample, now).await {
-            let forgotten = !found.joined && view.has(caller);
+            let forgotten = !found.joined && view.knows(caller);
             view.state().wrote_sign(caller, now, found.joined);
             if forgotten {
                 // The store has lost its memory, and the rest of the swarm with it: what is known here is given back.
@@ -206,7 +211,7 @@ impl Ranking {
         self.exit(peer, swarm);
         let known = self.views.get(swarm).map(|view| view.clone());
         let was_known = known.as_ref().is_some_and(|view| {
-            let was_member = view.has(peer);
+            let was_member = view.knows(peer);
             view.state().is_gone_since(peer, now);
             was_member
         });
@@ -232,10 +237,11 @@ impl Ranking {
         self.views.get(swarm)?.member(peer)
     }
 
-    /// Notes a peer's word on itself; the newest counts.
+    /// Notes a peer's word on itself; the newest counts. A sign of life, in a swarm that this node does not know as well.
     pub fn says(&self, swarm: &SwarmId, peer: PeerId, epoch: u16, seq: u32, word: OwnWord) {
         if let Ok(view) = self.view(swarm) {
             let said = Said { epoch, seq, at: self.clock.now() };
+            view.state().hear(peer, said.at);
             view.reports.word(peer, said, word, &self.waiting);
         }
     }
@@ -316,8 +322,7 @@ impl Ranking {
         if stale {
             self.metrics.lists_stale.increment(1);
         }
-        let is_stranger = view.state().is_stranger(caller);
-        let joined = !is_stranger || view.has(caller);
+        let joined = view.has(&snapshot, caller, now);
         let swarm_size = snapshot.live().max(candidates.len());
         Listing { candidates, swarm_size, joined, stale }
     }
@@ -333,6 +338,18 @@ pub struct Loops {
     pub writer: Writer,
     /// Hears other nodes.
     pub hints: Hints,
+}
+
+/// Does `work`, and waits for it no longer than [`LAST`] once told to stop. Says whether it came to its end.
+async fn done_in_time(stop: &CancellationToken, work: impl Future<Output = ()>) -> bool {
+    let late = async {
+        stop.cancelled().await;
+        tokio::time::sleep(LAST).await;
+    };
+    tokio::select! {
+        () = work => true,
+        () = late => false,
+    }
 }
 
 /// Give or take a tenth, so that nodes do not go in step.

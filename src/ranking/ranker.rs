@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::{LAST, Ranking, jittered, reports::About, view::View};
+use super::{LAST, Ranking, done_in_time, jittered, reports::About, view::View};
 use crate::{
     domain::{
         Evidence, PeerId, Timestamp,
@@ -45,7 +45,10 @@ impl Ranker {
     /// Judges every interval, and once more when told to stop, so that what was heard is not lost.
     pub async fn run(self, stop: CancellationToken) {
         while stop.run_until_cancelled(tokio::time::sleep(jittered(self.0.settings.interval))).await.is_some() {
-            self.run_once().await;
+            // With a store that hangs a round is long, and another one would be no better.
+            if !done_in_time(&stop, self.run_once()).await {
+                return;
+            }
         }
         let _ = timeout(LAST, self.run_once()).await;
     }

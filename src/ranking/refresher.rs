@@ -38,10 +38,16 @@ impl Refresher {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep_until(next) => {
-                    self.run_once().await;
+                    if stop.run_until_cancelled(self.run_once()).await.is_none() {
+                        return;
+                    }
                     next = Instant::now() + jittered(self.ranking.settings.interval);
                 }
-                Some(view) = self.wants.recv() => self.wanted(view).await,
+                Some(view) = self.wants.recv() => {
+                    if stop.run_until_cancelled(self.wanted(view)).await.is_none() {
+                        return;
+                    }
+                }
             }
         }
     }
@@ -77,6 +83,8 @@ impl Refresher {
             let is_over = unused > self.ranking.settings.remember + ASKED_FOR;
             if is_over || unused > ASKED_FOR && view.snapshot().rows().is_empty() && view.state().is_idle() {
                 self.ranking.views.remove(&view.swarm);
+                // What could not be judged in all that time goes with it.
+                view.reports.take(usize::MAX, &self.ranking.waiting);
                 continue;
             }
             let snapshot = view.snapshot();
@@ -139,6 +147,10 @@ impl Refresher {
             info!("The store has lost what it knew of {}: {} members are given back", view.swarm, restored.len());
             ranking.store.restore(&view.swarm, &restored, now).await?;
             ranking.metrics.restored.increment(restored.len() as u64);
+            let mut state = view.state();
+            for given_back in &restored {
+                state.wrote_sign(given_back.member.peer, given_back.seen, true);
+            }
         }
         view.renew(snapshot, &left, began);
         view.state().answered();

@@ -153,6 +153,12 @@ impl Snapshot {
         self.taken
     }
 
+    /// The time at which signs of life in it are judged. While the store is away nobody's come through: who was alive then
+    /// counts as alive.
+    pub fn seen_by(&self, now: Timestamp) -> Timestamp {
+        self.taken.map_or(now, |(at, taken)| now.min(at + taken.elapsed().min(LISTED_FOR / 4)))
+    }
+
     /// A member by its name.
     pub fn member(&self, peer: PeerId) -> Option<&Ranked> {
         self.by_peer.get(&peer).map(|number| &self.rows[*number as usize])

@@ -1,6 +1,7 @@
 //! Two nodes over one store, in memory and with time that stands still until it is moved.
 
 mod away;
+mod trouble;
 
 use std::collections::HashSet;
 

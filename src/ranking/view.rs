@@ -31,8 +31,6 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(200), Duration::fr
 const MOST_KEPT: usize = 100_000;
 /// A call of a peer that just left is its last word to the others. Later ones say that it came back.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-/// Nodes' clocks differ by less.
-const SKEW: Duration = Duration::from_secs(1);
 
 /// One swarm.
 pub struct View {
@@ -51,7 +49,7 @@ pub struct State {
     due: BTreeMap<u64, Vec<PeerId>>,
     // Joined through this node, and not in the snapshot yet: with whether it is in the store.
     own: IndexMap<PeerId, Own, ahash::RandomState>,
-    gone: HashMap<PeerId, Departure, ahash::RandomState>,
+    gone: HashMap<PeerId, Timestamp, ahash::RandomState>,
     /// When somebody last called.
     pub used: Timestamp,
     /// When somebody last asked for a list.
@@ -68,19 +66,6 @@ struct Heard {
     is_due: bool,
     // The store says that it is no member.
     stranger: bool,
-}
-
-/// When somebody left, and when this node heard of it.
-struct Departure {
-    at: Timestamp,
-    noted: Instant,
-}
-
-impl Departure {
-    /// Whether a member that said something at this time has come back since.
-    fn is_over(&self, said: Timestamp) -> bool {
-        said + SKEW > self.at
-    }
 }
 
 struct Own {
@@ -134,10 +119,8 @@ impl View {
         for (peer, at) in left {
             state.is_gone_since(*peer, *at);
         }
-        // Who is a member after all has come back, unless it left while this was read.
-        state.gone.retain(|peer, left| {
-            left.noted >= began || snapshot.member(*peer).is_none_or(|row| !left.is_over(row.member.said))
-        });
+        // Who comes back says so later than it left, whatever the clocks of nodes say.
+        state.gone.retain(|peer, at| snapshot.member(*peer).is_none_or(|row| row.member.said <= *at));
         state.own.retain(|_, own| own.written.is_none_or(|written| written >= began));
         self.snapshot.store(Arc::new(snapshot));
     }
@@ -150,8 +133,7 @@ impl View {
     /// Candidates from what this node knows: its copy, and who joined through it since.
     pub fn sample(&self, snapshot: &Snapshot, near: &Whereabouts, amount: usize, now: Timestamp) -> Vec<Ranked> {
         let state = self.state.lock();
-        // While the store is away nobody's signs of life come through: who was alive then counts as alive.
-        let seen_by = snapshot.taken().map_or(now, |(at, taken)| now.min(at + taken.elapsed().min(LISTED_FOR / 4)));
+        let seen_by = snapshot.seen_by(now);
         let mut rng = rand::rng();
         let mut candidates = snapshot.sample(near, amount, &mut rng, |row| {
             !state.own.contains_key(&row.member.peer) && state.is_alive(row, seen_by)
@@ -182,9 +164,17 @@ impl View {
         self.snapshot.load().member(peer).map(|row| row.member.clone())
     }
 
-    /// Whether this is a member, as far as is known here.
-    pub fn has(&self, peer: PeerId) -> bool {
+    /// Whether this is a member by what is known here.
+    pub fn knows(&self, peer: PeerId) -> bool {
         self.member(peer).is_some() && !self.state.lock().is_gone(peer)
+    }
+
+    /// Whether a peer is a member, as far as is known. What the store says of one that it has just lost does not count as
+    /// long as the copy has it: it is given back, and must not join again.
+    pub fn has(&self, snapshot: &Snapshot, peer: PeerId, now: Timestamp) -> bool {
+        let state = self.state.lock();
+        let was_alive = |row: &Ranked| snapshot.seen_by(now).since(row.seen) <= LISTED_FOR;
+        !state.is_stranger(peer) || snapshot.member(peer).is_some_and(was_alive) && !state.is_gone(peer)
     }
 
     /// Members that this node heard lately and knows, as they can be given back to a store that lost its memory.
@@ -203,7 +193,7 @@ impl State {
     /// A sign of life.
     pub fn hear(&mut self, peer: PeerId, now: Timestamp) {
         self.used = self.used.max(now);
-        if self.gone.get(&peer).is_some_and(|left| now.since(left.at) > LAST_WORDS) {
+        if self.gone.get(&peer).is_some_and(|at| now.since(*at) > LAST_WORDS) {
             self.gone.remove(&peer);
         }
         let heard = self.heard.entry(peer).or_insert(Heard { at: now, written: None, is_due: false, stranger: false });
@@ -261,7 +251,7 @@ impl State {
             }
             stays
         });
-        self.gone.retain(|_, left| now.since(left.at) <= remember);
+        self.gone.retain(|_, at| now.since(*at) <= remember);
         self.own.retain(|_, own| now.since(own.ranked.seen) <= remember);
         silent
     }
@@ -324,14 +314,14 @@ impl State {
         self.own.swap_remove(&peer);
         let full = self.gone.len() >= MOST_KEPT;
         match self.gone.entry(peer) {
-            Entry::Occupied(known) if known.get().at >= at => false,
+            Entry::Occupied(known) if *known.get() >= at => false,
             Entry::Occupied(mut known) => {
-                known.insert(Departure { at, noted: Instant::now() });
+                known.insert(at);
                 true
             }
             Entry::Vacant(place) => {
                 if !full {
-                    place.insert(Departure { at, noted: Instant::now() });
+                    place.insert(at);
                 }
                 true
             }
@@ -340,7 +330,7 @@ impl State {
 
     /// It says something else of itself later: it came back.
     pub fn came_back(&mut self, peer: PeerId, said: Timestamp) {
-        if self.gone.get(&peer).is_some_and(|left| left.is_over(said)) {
+        if self.gone.get(&peer).is_some_and(|at| *at < said) {
             self.gone.remove(&peer);
         }
     }

@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::{LAST, Ranking, view::View};
+use super::{LAST, Ranking, done_in_time, view::View};
 use crate::store::StoreError;
 
 /// How often.
@@ -45,14 +45,20 @@ impl Writer {
         };
         let writing = async {
             while stop.run_until_cancelled(tick.tick()).await.is_some() {
-                self.run_once().await;
+                if !done_in_time(&stop, self.run_once()).await {
+                    return false;
+                }
             }
+            true
         };
-        tokio::select! {
-            () = writing => {}
-            () = announcing => {}
+        let in_time = tokio::select! {
+            in_time = writing => in_time,
+            () = announcing => true,
+        };
+        // With a store that hangs once more would be no better.
+        if in_time {
+            let _ = timeout(LAST, self.run_once()).await;
         }
-        let _ = timeout(LAST, self.run_once()).await;
     }
 
     /// Announces this node.

@@ -28,7 +28,6 @@ impl Signaling {
         if receipts.len() > MAX_RECEIPTS {
             return Err(CallError::TooManyReceipts);
         }
-        self.ranking.heard(&swarm, caller.peer);
         let [.., high, low] = epoch.to_be_bytes();
         let epoch = u16::from_be_bytes([high, low]);
         let word = OwnWord { degree, playhead, resting: hidden || battery_low };

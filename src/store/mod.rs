@@ -124,7 +124,7 @@ pub struct Gone {
 /// A store of memberships. All methods are idempotent. Time is the caller's; it may go back a little between nodes.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// Makes `member` a member of `swarm` (again; `joined` and what was said of it stay), alive `now`; then finds up to
+    /// Makes `member` a member of `swarm` (again; `joined` and what was said of it stay), alive `now`, and says so later than it left; then finds up to
     /// `sample` candidates: written first, so of two peers that join at once at least one finds the other. The caller
     /// itself may be among them.
     async fn join(&self, swarm: &SwarmId, member: Member, sample: usize, now: Timestamp) -> Result<Found, StoreError>;

@@ -1,8 +1,11 @@
 //! A fake for tests: a store that can be switched away, or exchanged for an empty one, and that counts its calls.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -16,6 +19,7 @@ use crate::domain::{Member, PeerId, SwarmId, Timestamp};
 pub struct SwitchedStore {
     inner: Mutex<Arc<MemoryStore>>,
     away: AtomicBool,
+    hanging: AtomicBool,
     calls: AtomicUsize,
     hints: broadcast::Sender<Gone>,
 }
@@ -24,13 +28,18 @@ impl SwitchedStore {
     /// In front of this store; it is there.
     pub fn new(inner: MemoryStore) -> Arc<Self> {
         let (hints, _) = broadcast::channel(1024);
-        let (away, calls) = (AtomicBool::new(false), AtomicUsize::new(0));
-        Arc::new(Self { inner: Mutex::new(Arc::new(inner)), away, calls, hints })
+        let (away, hanging, calls) = (AtomicBool::new(false), AtomicBool::new(false), AtomicUsize::new(0));
+        Arc::new(Self { inner: Mutex::new(Arc::new(inner)), away, hanging, calls, hints })
     }
 
     /// Makes it fail every call, or none.
     pub fn switch_away(&self, away: bool) {
         self.away.store(away, Relaxed);
+    }
+
+    /// Makes it fail every call a second later, as one that hangs does, or none.
+    pub fn switch_hanging(&self, hanging: bool) {
+        self.hanging.store(hanging, Relaxed);
     }
 
     /// Makes it forget everything.
@@ -43,8 +52,12 @@ impl SwitchedStore {
         self.calls.swap(0, Relaxed)
     }
 
-    fn inner(&self) -> Result<Arc<MemoryStore>, StoreError> {
+    async fn inner(&self) -> Result<Arc<MemoryStore>, StoreError> {
         self.calls.fetch_add(1, Relaxed);
+        if self.hanging.load(Relaxed) {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            return Err(StoreError::Away("hanging".to_owned()));
+        }
         if self.away.load(Relaxed) {
             return Err(StoreError::Away("switched".to_owned()));
         }
@@ -55,11 +68,11 @@ impl SwitchedStore {
 #[async_trait]
 impl Store for SwitchedStore {
     async fn join(&self, swarm: &SwarmId, member: Member, sample: usize, now: Timestamp) -> Result<Found, StoreError> {
-        self.inner()?.join(swarm, member, sample, now).await
+        self.inner().await?.join(swarm, member, sample, now).await
     }
 
     async fn find(&self, swarm: &SwarmId, caller: PeerId, sample: usize, now: Timestamp) -> Result<Found, StoreError> {
-        self.inner()?.find(swarm, caller, sample, now).await
+        self.inner().await?.find(swarm, caller, sample, now).await
     }
 
     async fn touch(
@@ -68,35 +81,35 @@ impl Store for SwitchedStore {
         seen: &[(PeerId, Timestamp)],
         now: Timestamp,
     ) -> Result<Vec<PeerId>, StoreError> {
-        self.inner()?.touch(swarm, seen, now).await
+        self.inner().await?.touch(swarm, seen, now).await
     }
 
     async fn leave(&self, swarm: &SwarmId, peer: PeerId, now: Timestamp) -> Result<bool, StoreError> {
-        self.inner()?.leave(swarm, peer, now).await
+        self.inner().await?.leave(swarm, peer, now).await
     }
 
     async fn restore(&self, swarm: &SwarmId, members: &[Restored], now: Timestamp) -> Result<(), StoreError> {
-        self.inner()?.restore(swarm, members, now).await
+        self.inner().await?.restore(swarm, members, now).await
     }
 
     async fn known(&self, swarm: &SwarmId, peers: &[PeerId]) -> Result<Vec<Option<Known>>, StoreError> {
-        self.inner()?.known(swarm, peers).await
+        self.inner().await?.known(swarm, peers).await
     }
 
     async fn judge(&self, swarm: &SwarmId, judged: &[Judged], now: Timestamp) -> Result<Vec<PeerId>, StoreError> {
-        self.inner()?.judge(swarm, judged, now).await
+        self.inner().await?.judge(swarm, judged, now).await
     }
 
     async fn pull(&self, swarm: &SwarmId, known: &[u64], now: Timestamp) -> Result<Vec<Pulled>, StoreError> {
-        self.inner()?.pull(swarm, known, now).await
+        self.inner().await?.pull(swarm, known, now).await
     }
 
     async fn sweep(&self, swarm: &SwarmId, since: Option<Timestamp>, now: Timestamp) -> Result<Swept, StoreError> {
-        self.inner()?.sweep(swarm, since, now).await
+        self.inner().await?.sweep(swarm, since, now).await
     }
 
     async fn tell(&self, gone: &[Gone]) -> Result<(), StoreError> {
-        self.inner()?;
+        self.inner().await?;
         for gone in gone {
             let _ = self.hints.send(gone.clone());
         }
@@ -108,7 +121,7 @@ impl Store for SwitchedStore {
     }
 
     async fn announce(&self, now: Timestamp) -> Result<usize, StoreError> {
-        self.inner()?.announce(now).await
+        self.inner().await?.announce(now).await
     }
 
     fn missing(&self) -> Option<String> {

@@ -202,6 +202,15 @@ async fn who_left_is_gone_until_it_comes_back(pair: Pair) {
     assert!(!pair.other.find(&pair.s, member(1).peer, 0, after(2)).await.unwrap().joined);
     pair.one.join(&pair.s, member(1), 0, after(3)).await.unwrap();
     assert_eq!(pair.listed(after(3)).await, set([1, 2]));
+    // The clock of the node where it comes back can be behind that of the node where it left.
+    pair.leave(1, after(5)).await;
+    pair.other.join(&pair.s, Member { said: after(4), degree: 3, ..member(1) }, 0, after(4)).await.unwrap();
+    let back = pair.known(1).await.unwrap().ranked.member;
+    assert_eq!(
+        (back.said, back.degree),
+        (after(5) + Duration::from_millis(1), 3),
+        "who heard that it left hears of it"
+    );
 }
 
 async fn a_restored_member_is_as_it_was(pair: Pair) {

@@ -73,6 +73,10 @@ impl Swarm {
         let before = self.members.get(&member.peer);
         let seen = before.map_or(now, |before| before.seen.max(now));
         member.joined = before.map_or(member.joined, |before| before.member.joined);
+        if let Some(left) = self.left.get(&member.peer) {
+            // Two nodes' clocks differ: it came back after it left.
+            member.said = member.said.max(left.at + Duration::from_millis(1));
+        }
         self.put(member, None, seen, now);
     }
 

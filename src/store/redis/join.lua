@@ -1,7 +1,17 @@
 -- A peer joins, or says again what it is; then finds others. ARGV: peer, sample, record.
 local peer, sample, record = ARGV[6], tonumber(ARGV[7]), ARGV[8]
 local old = stored(peer)
-if is_member(old) then record = with_joined_of(record, old) end
+if is_member(old) then
+    record = with_joined_of(record, old)
+elseif old and said(record) <= said(old) then
+    -- Two nodes' clocks differ: it came back after it left.
+    local later, bytes = said(old) + 1, ''
+    for _ = 1, 6 do
+        bytes = string.char(later % 256) .. bytes
+        later = math.floor(later / 256)
+    end
+    record = string.sub(record, 1, 2) .. bytes .. string.sub(record, 9)
+end
 redis.call('HSET', MEMBERS, peer, record)
 redis.call('ZADD', SEEN, 'GT', NOW, peer)
 if not offered(record) then

@@ -69,6 +69,10 @@ impl RedisStore {
         mut peers: Vec<Move>,
         now: Now,
     ) -> Result<(), StoreError> {
+        let count = self.counts.of(swarm);
+        // What is known of the swarm can have changed since they were found to be misplaced. Who belongs here after all
+        // would be put where it is, and taken away then.
+        peers.retain(|one| shard_of(&one.peer, count) != from.shard);
         for some in peers.chunks_mut(MOST) {
             let names: Vec<_> = some.iter().map(|one| one.peer.as_bytes().as_slice()).collect();
             let request = Request::to(from.tag).command("HMGET", &from.evidence, &names);
@@ -78,7 +82,7 @@ impl RedisStore {
             for (one, evidence) in some.iter_mut().zip(evidence) {
                 one.evidence = bytes(evidence).unwrap_or_default().to_vec();
             }
-            self.put(Command::Pull, swarm, some, self.counts.of(swarm), now).await?;
+            self.put(Command::Pull, swarm, some, count, now).await?;
             let some: Vec<_> = some.iter().collect();
             self.run(Command::Pull, swarm, request_of_take(from, &some, now), BEHIND).await?;
         }

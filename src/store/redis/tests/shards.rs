@@ -160,6 +160,19 @@ async fn whoever_changes_while_it_is_moved_stays_as_it_was_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_in_its_place_after_all_is_not_taken_away() {
+    let node = node(&settings()).await;
+    filled(&node).await;
+    // Found to be misplaced by who believed that the swarm had grown: so it stands after a master has lost that.
+    let keys = node.store.keys.shard(&swarm(), 0);
+    let record = records::member(&member(1));
+    let seen = i64::try_from(START.0).unwrap();
+    let one = moves::Move { peer: member(1).peer, record, evidence: Vec::new(), seen };
+    node.store.move_out(&swarm(), &keys, vec![one], node.store.now(START)).await.unwrap();
+    assert!(node.store.known(&swarm(), &[member(1).peer]).await.unwrap()[0].is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_judged_in_many_shards_at_once_is_judged_once() {
     let settings = settings();
     let (one, other) = (node(&settings).await, node(&settings).await);

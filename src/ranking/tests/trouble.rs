@@ -1,0 +1,144 @@
+//! A store that is full, away, hangs, or has lost what it knew.
+
+use super::*;
+
+/// A node with a swarm so large that its lists come from the copy.
+async fn large() -> (Arc<SwitchedStore>, Clock, Node) {
+    let (store, clock) = world();
+    let node = Node::new(&store, &clock);
+    for n in 0..200 {
+        node.join(n).await;
+    }
+    node.loops.refresher.run_once().await;
+    (store, clock, node)
+}
+
+async fn ok(store: &SwitchedStore, n: u32) -> f32 {
+    store.known(&swarm(), &[peer(n)]).await.unwrap()[0].clone().unwrap().evidence.unwrap().ok
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_refused_for_want_of_room_is_in_no_swarm() {
+    let (_, clock) = world();
+    let node = Node::new(&SwitchedStore::new(MemoryStore::new(1, SETTINGS.remember)), &clock);
+    node.join(1).await;
+    let refused = node.ranking.join(&swarm(), member(2, clock.now()), 8).await;
+    assert_eq!((refused, node.ranking.memberships.len()), (Err(RankingError::Full), 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_in_a_swarm_that_is_forgotten_takes_no_room() {
+    let (store, clock) = world();
+    let node = Node::new(&store, &clock);
+    node.join(1).await;
+    store.switch_away(true);
+    node.report(1, 2, 1);
+    advance(&clock, SETTINGS.remember + Duration::from_mins(2)).await;
+    node.loops.refresher.run_once().await;
+    assert_eq!((node.ranking.views.len(), node.ranking.waiting.load(Relaxed)), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_given_back_to_a_store_is_not_told_to_join_again() {
+    let (store, clock, node) = large().await;
+    for away in [Duration::from_secs(16), LISTED_FOR * 2] {
+        store.switch_away(true);
+        advance(&clock, away).await;
+        node.find(1).await;
+        store.exchange(self::store());
+        store.switch_away(false);
+        advance(&clock, Duration::from_secs(3)).await;
+        // The store says that nobody is a member; the copy knows better.
+        node.loops.writer.run_once().await;
+        assert!(node.find(1).await.joined, "before it is given back");
+        node.loops.refresher.run_once().await;
+        assert!(store.known(&swarm(), &[peer(1)]).await.unwrap()[0].is_some());
+        assert!(node.find(1).await.joined, "after that");
+        for n in 0..200 {
+            node.join(n).await;
+        }
+        node.loops.writer.run_once().await;
+        node.loops.refresher.run_once().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_no_member_is_told_so_until_it_joins() {
+    let (_, clock, node) = large().await;
+    assert!(node.find(500).await.joined, "nothing is known yet");
+    node.loops.writer.run_once().await;
+    assert!(!node.find(500).await.joined);
+    node.join(500).await;
+    assert!(node.find(500).await.joined);
+    node.loops.writer.run_once().await;
+    node.find(500).await;
+    advance(&clock, Duration::from_secs(16)).await;
+    node.loops.writer.run_once().await;
+    assert!(node.find(500).await.joined);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sign_of_life_that_could_not_be_written_is_written_later() {
+    let (store, clock, node) = large().await;
+    advance(&clock, Duration::from_secs(20)).await;
+    let heard = clock.now();
+    node.ranking.heard(&swarm(), peer(1));
+    store.switch_away(true);
+    node.loops.writer.run_once().await;
+    store.switch_away(false);
+    advance(&clock, Duration::from_secs(2)).await;
+    node.loops.writer.run_once().await;
+    let known = store.known(&swarm(), &[peer(1)]).await.unwrap();
+    assert_eq!(known[0].as_ref().unwrap().ranked.seen, heard);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_is_a_sign_of_life_on_a_node_that_does_not_know_the_swarm() {
+    let (store, clock) = world();
+    let (one, other) = (Node::new(&store, &clock), Node::new(&store, &clock));
+    one.join(1).await;
+    advance(&clock, Duration::from_secs(20)).await;
+    other.ranking.says(&swarm(), peer(1), 1, 1, OwnWord { degree: 0, playhead: None, resting: false });
+    other.loops.writer.run_once().await;
+    let known = store.known(&swarm(), &[peer(1)]).await.unwrap();
+    assert_eq!(known[0].as_ref().unwrap().ranked.seen, clock.now());
+}
+
+#[tokio::test(start_paused = true)]
+async fn counters_that_go_back_while_they_wait_count_as_unchanged() {
+    let (store, clock) = world();
+    let node = Node::new(&store, &clock);
+    node.join(1).await;
+    node.report(1, 2, 5);
+    node.report(1, 2, 3);
+    node.loops.ranker.run_once().await;
+    assert!((ok(&store, 1).await - 5.0).abs() < 0.1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_a_store_that_hangs_every_loop_ends_in_time() {
+    let (store, clock) = world();
+    let Node { ranking, loops: Loops { ranker, refresher, writer, .. }, .. } = Node::new(&store, &clock);
+    store.switch_away(true);
+    for n in 0..1000 {
+        let swarm = SwarmId::parse(&format!("s{n}")).unwrap();
+        ranking.join(&swarm, member(n, clock.now()), 8).await.unwrap();
+        let source = Source { peer: peer(n + 1), prefix: None, can_meet: true };
+        assert!(ranking.receipt(&swarm, peer(n), source, Receipt { ok: 1, ..Receipt::default() }));
+    }
+    store.switch_hanging(true);
+    let stop = CancellationToken::new();
+    let loops = [
+        tokio::spawn(ranker.run(stop.clone())),
+        tokio::spawn(refresher.run(stop.clone())),
+        tokio::spawn(writer.run(stop.clone())),
+    ];
+    // All of them are in the middle of a round.
+    tokio::time::sleep(Duration::from_secs(13)).await;
+    stop.cancel();
+    let told = Instant::now();
+    for task in loops {
+        task.await.unwrap();
+    }
+    assert!(told.elapsed() <= LAST * 2, "{:?}", told.elapsed());
+}
