@@ -54,6 +54,8 @@ impl SwitchedStore {
 
     async fn inner(&self) -> Result<Arc<MemoryStore>, StoreError> {
         self.calls.fetch_add(1, Relaxed);
+        // As over a network: others come between.
+        tokio::task::yield_now().await;
         if self.hanging.load(Relaxed) {
             tokio::time::sleep(Duration::from_secs(1)).await;
             return Err(StoreError::Away("hanging".to_owned()));

@@ -142,3 +142,35 @@ async fn with_a_store_that_hangs_every_loop_ends_in_time() {
     }
     assert!(told.elapsed() <= LAST * 2, "{:?}", told.elapsed());
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_two_nodes_hear_of_one_peer_at_once_counts_both() {
+    let (store, clock) = world();
+    let (one, other) = (Node::new(&store, &clock), Node::new(&store, &clock));
+    one.join(1).await;
+    one.report(1, 2, 3);
+    other.report(1, 3, 4);
+    tokio::join!(one.loops.ranker.run_once(), other.loops.ranker.run_once());
+    assert!((ok(&store, 1).await - 7.0).abs() < 0.1);
+    assert_eq!([&one, &other].map(|node| node.ranking.waiting.load(Relaxed)), [0, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_answered_is_asked_again_soon_after_its_next_failure() {
+    let (store, clock) = world();
+    let node = Node::new(&store, &clock);
+    node.join(1).await;
+    store.switch_away(true);
+    for _ in 0..5 {
+        node.find(1).await;
+        advance(&clock, Duration::from_secs(2)).await;
+    }
+    store.switch_away(false);
+    node.find(1).await;
+    store.switch_away(true);
+    node.find(1).await;
+    advance(&clock, Duration::from_millis(200)).await;
+    store.calls();
+    node.find(1).await;
+    assert_eq!(store.calls(), 1);
+}
