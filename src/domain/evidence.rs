@@ -15,7 +15,8 @@ mod tests;
 
 /// What was said loses half its weight in this time.
 pub const HALF_LIFE: Duration = Duration::from_mins(5);
-/// Reporters remembered of each peer; beyond, the one that was heard of longest ago is forgotten.
+/// Reporters remembered of each peer. Another takes the place of the one that was heard of longest ago, if that is a
+/// [`HALF_LIFE`] ago; until then it does not count.
 pub const MAX_REPORTERS: usize = 16;
 /// What one reporter's transfers can weigh at any time. Its connect or failure weighs at most 1.
 pub const MOST_TRANSFERS: f32 = 16.0;
@@ -179,6 +180,11 @@ impl Evidence {
         if last.is_some_and(|last| is_later(last.receipt.epoch, receipt.epoch)) {
             return false;
         }
+        // If any newcomer took a place at once, seventeen that take turns would be forgotten and count anew each time.
+        let is_in_place_of_another = last.is_none() && self.reporters.len() >= MAX_REPORTERS;
+        if is_in_place_of_another && now.since(self.reporters[0].at) < HALF_LIFE {
+            return false;
+        }
         let before = last
             .map(|last| last.receipt)
             .filter(|before| before.epoch == receipt.epoch)
@@ -203,10 +209,12 @@ impl Evidence {
         self.add_attempt(last.map_or(Attempt::Void, |last| last.attempt), -left * fresh);
         self.add_attempt(attempt, fresh);
         let weight = last.map_or(0.0, |last| last.weight * left);
-        let weight = self.add_transfers(weight, fresh, &before, &after, full_kbps);
+        // It may have been here before, and its transfers with it: what it says from now on counts.
+        let counted = if is_in_place_of_another { after } else { before };
+        let weight = self.add_transfers(weight, fresh, &counted, &after, full_kbps);
         if let Some(place) = place {
             self.reporters.remove(place);
-        } else if self.reporters.len() >= MAX_REPORTERS {
+        } else if is_in_place_of_another {
             self.reporters.remove(0);
         }
         let prefix = source.prefix.map_or(0, short_prefix);

@@ -89,11 +89,38 @@ fn the_reporter_heard_of_longest_ago_makes_room() {
         evidence.add(&source(n), &connected(1), FULL, after(n.into()));
     }
     evidence.add(&source(0), &connected(2), FULL, after(20));
-    evidence.add(&source(16), &connected(1), FULL, after(21));
+    let before = evidence.clone();
+    assert!(!evidence.add(&source(16), &connected(1), FULL, after(20)), "all have been heard of lately");
+    assert_eq!(evidence, before);
+    assert!(evidence.add(&source(16), &connected(1), FULL, after(301)));
     assert_eq!(evidence.reporters.len(), MAX_REPORTERS);
     let known = |n: u8| evidence.reporters.iter().any(|reporter| reporter.id == short_id(source(n).peer));
     assert!(known(0) && known(16) && known(2) && !known(1));
     assert_eq!(evidence.witnesses(), (16, Some(16)));
+}
+
+#[test]
+fn what_was_said_counts_once_however_many_say_it() {
+    for reporters in [16, 17, 40] {
+        let (mut evidence, mut now) = (Evidence::new(NOW), NOW);
+        let mut all = |now, ok| {
+            for n in 0..reporters {
+                evidence.add(&source(n), &connected(ok), FULL, now);
+            }
+            evidence.decay(now);
+            evidence.ok
+        };
+        let first = all(now, 5);
+        assert!(first > 79.0 && first <= 80.0, "{first}");
+        for _ in 0..180 {
+            now = now + Duration::from_secs(10);
+            let (ok, most) = (all(now, 5), first * left_of(now.since(NOW)));
+            assert!(ok <= most * 1.01, "{reporters} reporters: {ok} instead of {most}");
+        }
+        now = now + Duration::from_secs(10);
+        let ok = all(now, 7);
+        assert!(ok > 30.0, "{reporters} reporters: what is new counts: {ok}");
+    }
 }
 
 fn any_receipt() -> impl Strategy<Value = Receipt> {
