@@ -26,7 +26,7 @@ const MOST: usize = 200_000;
 /// Peers read, judged and stored together.
 const BATCH: usize = 10_000;
 /// Batches under way at once.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 32;
 /// How often a peer that another node judged meanwhile is read again in one round.
 const TRIES: usize = 3;
 /// So many counterparts that cannot reach a peer any more, while it has been silent for so long, unlist it early.

@@ -16,8 +16,8 @@ use crate::{
 
 /// A copy is kept up for so long after the last list was asked for.
 const ASKED_FOR: Duration = Duration::from_mins(1);
-/// Swarms renewed at once.
-const AT_ONCE: usize = 32;
+/// Swarms renewed at once: many, since those of a master that hangs take a second each, and the others must not wait.
+const AT_ONCE: usize = 128;
 
 /// The loop.
 pub struct Refresher {
@@ -73,7 +73,8 @@ impl Refresher {
         let (mut live, mut members, mut kept, mut swarms) = (0, 0, 0, 0);
         let mut age = Duration::ZERO;
         let views = self.ranking.views();
-        stream::iter(&views).for_each_concurrent(AT_ONCE, |view| async { self.settle(view).await }).await;
+        let may_ask = views.iter().filter(|view| view.state().may_ask());
+        stream::iter(may_ask).for_each_concurrent(AT_ONCE, |view| async { self.settle(view).await }).await;
         for view in views {
             let unused = now.since(view.state().used);
             let silent = view.state().forget(now, self.ranking.settings.remember);

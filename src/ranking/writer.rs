@@ -17,8 +17,8 @@ use crate::store::StoreError;
 const INTERVAL: Duration = Duration::from_millis(200);
 /// How often this node announces itself, and counts the others.
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(5);
-/// Swarms written at once.
-const AT_ONCE: usize = 32;
+/// Swarms written at once: many, since those of a master that hangs take a second each, and the others must not wait.
+const AT_ONCE: usize = 128;
 /// Joins written together.
 const BATCH: usize = 2000;
 

@@ -20,6 +20,7 @@ pub async fn all(new: &impl AsyncFn() -> Pair) {
     a_sweep_is_harmless_twice(new().await).await;
     a_sweep_tells_each_caller_who_fell_silent_since_its_last(new().await).await;
     who_left_is_gone_until_it_comes_back(new().await).await;
+    who_leaves_as_it_joins_is_not_put_back(new().await).await;
     a_restored_member_is_as_it_was(new().await).await;
     a_restore_never_undoes_what_came_later(new().await).await;
     swarms_are_apart(new().await).await;
@@ -211,6 +212,18 @@ async fn who_left_is_gone_until_it_comes_back(pair: Pair) {
         (after(5) + Duration::from_millis(1), 3),
         "who heard that it left hears of it"
     );
+}
+
+async fn who_leaves_as_it_joins_is_not_put_back(pair: Pair) {
+    let pair = pair.joined([1]).await;
+    // By the clock of another node even before.
+    for at in [START, START - Duration::from_millis(50)] {
+        pair.leave(1, at).await;
+        let kept = Restored { member: member(1), evidence: None, seen: START };
+        pair.one.restore(&pair.s, &[kept], after(1)).await.unwrap();
+        assert_eq!(pair.known(1).await, None);
+        pair.one.join(&pair.s, member(1), 0, START).await.unwrap();
+    }
 }
 
 async fn a_restored_member_is_as_it_was(pair: Pair) {

@@ -97,8 +97,10 @@ impl Swarm {
     pub fn leave(&mut self, peer: PeerId, remembered: bool, now: Timestamp) -> bool {
         let Some(entry) = self.remove(peer) else { return false };
         if remembered {
-            self.left.insert(peer, Left { at: now, evidence: entry.evidence });
-            self.left_order.insert((now, peer));
+            // Whatever it said, it left later.
+            let at = now.max(entry.member.said + Duration::from_millis(1));
+            self.left.insert(peer, Left { at, evidence: entry.evidence });
+            self.left_order.insert((at, peer));
         }
         true
     }

@@ -12,6 +12,15 @@ end
 
 local function said(record) return time(record, 3) end
 
+local function with_said(record, at)
+    local bytes = ''
+    for _ = 1, 6 do
+        bytes = string.char(at % 256) .. bytes
+        at = math.floor(at / 256)
+    end
+    return string.sub(record, 1, 2) .. bytes .. string.sub(record, 9)
+end
+
 -- The record of a peer; nil where there is none, or one of a layout that we do not know.
 local function stored(peer)
     local record = redis.call('HGET', MEMBERS, peer)

@@ -5,12 +5,7 @@ if is_member(old) then
     record = with_joined_of(record, old)
 elseif old and said(record) <= said(old) then
     -- Two nodes' clocks differ: it came back after it left.
-    local later, bytes = said(old) + 1, ''
-    for _ = 1, 6 do
-        bytes = string.char(later % 256) .. bytes
-        later = math.floor(later / 256)
-    end
-    record = string.sub(record, 1, 2) .. bytes .. string.sub(record, 9)
+    record = with_said(record, said(old) + 1)
 end
 redis.call('HSET', MEMBERS, peer, record)
 redis.call('ZADD', SEEN, 'GT', NOW, peer)

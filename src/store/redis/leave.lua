@@ -4,9 +4,9 @@ local old = stored(peer)
 if not is_member(old) then return {shards(), 0} end
 -- Two nodes' clocks differ: whatever it said, it left later.
 local at = NOW
-if said(old) > at then
-    at = said(old)
-    record = string.sub(record, 1, 2) .. string.sub(old, 3, 8)
+if said(old) >= at then
+    at = said(old) + 1
+    record = with_said(record, at)
 end
 redis.call('HSET', MEMBERS, peer, record)
 redis.call('ZREM', RANKING, peer)
