@@ -49,6 +49,8 @@ pub const MAX_SWARMS: usize = 4;
 const SMALL: usize = 64;
 /// A copy is stale when so many intervals went by without another.
 const STALE_AFTER: u32 = 3;
+/// A call of a client waits no longer for the store.
+const PATIENCE: Duration = Duration::from_millis(250);
 /// Most swarms that a node knows of.
 const MOST_VIEWS: usize = 100_000;
 /// What is left to write may take so long when the process stops.
@@ -146,7 +148,7 @@ impl Ranking {
         let answer = if view.is_large() || !may_ask {
             None
         } else {
-            match self.store.join(swarm, member, sample, now).await {
+            match at_once(self.store.join(swarm, member, sample, now)).await {
                 Ok(found) => Some(found),
                 Err(StoreError::Full) => {
                     self.exit(peer, swarm);
@@ -183,7 +185,7 @@ impl Ranking {
         if view.is_large() || !may_ask {
             return Ok(self.own_listing(&view, &near, caller, sample));
         }
-        if let Ok(found) = self.store.find(swarm, caller, sample, now).await {
+        if let Ok(found) = at_once(self.store.find(swarm, caller, sample, now)).await {
             let forgotten = !found.joined && view.knows(caller);
             view.state().wrote_sign(caller, now, found.joined);
             if forgotten {
@@ -215,8 +217,11 @@ impl Ranking {
             view.state().is_gone_since(peer, now);
             was_member
         });
-        let may_ask = known.is_none_or(|view| view.state().may_ask());
-        let left = if may_ask { self.store.leave(swarm, peer, now).await.ok() } else { None };
+        let may_ask = known.as_ref().is_none_or(|view| view.state().may_ask());
+        let left = if may_ask { at_once(self.store.leave(swarm, peer, now)).await } else { Ok(was_known) };
+        if let (Err(_), Some(view)) = (&left, &known) {
+            view.state().failed();
+        }
         let was_member = left.unwrap_or(was_known);
         if was_member {
             let mut hints = self.hints.lock();
@@ -338,6 +343,12 @@ pub struct Loops {
     pub writer: Writer,
     /// Hears other nodes.
     pub hints: Hints,
+}
+
+/// Whatever the store takes, a call waits for it no longer than [`PATIENCE`].
+async fn at_once<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    let late = |_| Err(StoreError::Away(format!("no answer within {PATIENCE:?}")));
+    tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(late)
 }
 
 /// Does `work`, and waits for it no longer than [`LAST`] once told to stop. Says whether it came to its end.

@@ -108,7 +108,7 @@ impl View {
         state.may_ask()
     }
 
-    /// What changes.
+    /// What changes. Held to the end of the statement that asks for it: never twice in one.
     pub fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock()
     }

@@ -174,3 +174,27 @@ async fn a_store_that_answered_is_asked_again_soon_after_its_next_failure() {
     node.find(1).await;
     assert_eq!(store.calls(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_hangs_costs_a_call_no_more_than_its_patience() {
+    let (store, clock) = world();
+    let node = Node::new(&store, &clock);
+    for n in 0..2 {
+        node.join(n).await;
+    }
+    store.switch_hanging(true);
+    let calls = async |n: u32| match n {
+        0 => drop(node.join(2).await),
+        1 => drop(node.find(0).await),
+        _ => drop(node.ranking.leave(&swarm(), peer(1)).await),
+    };
+    for n in 0..3 {
+        advance(&clock, Duration::from_secs(3)).await;
+        let began = Instant::now();
+        calls(n).await;
+        assert_eq!(began.elapsed(), PATIENCE, "it asked, and gave up");
+        let began = Instant::now();
+        calls(n).await;
+        assert_eq!(began.elapsed(), Duration::ZERO, "it does not ask again at once");
+    }
+}

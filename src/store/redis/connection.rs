@@ -30,8 +30,9 @@ use super::{
 };
 use crate::store::StoreError;
 
-/// What a request on the path of a client's call may take.
-pub const AT_ONCE: Duration = Duration::from_millis(250);
+/// What a request on the path of a client's call may take: a little less than that call waits, so that it is noticed here
+/// when there is no answer.
+pub const AT_ONCE: Duration = Duration::from_millis(230);
 /// What a request of a background loop may take.
 pub const BEHIND: Duration = Duration::from_secs(1);
 /// A part of the slots that gives no answer for so long makes us look for another connection.

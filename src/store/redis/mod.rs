@@ -195,49 +195,37 @@ impl RedisStore {
     }
 }
 
-/// On the path of a client's call: whatever it takes in all, the caller waits no longer.
-async fn at_once<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    let late = || StoreError::Away(format!("no answer within {AT_ONCE:?}"));
-    timeout(AT_ONCE, work).await.unwrap_or_else(|_| Err(late()))
-}
-
 #[async_trait]
 impl Store for RedisStore {
     async fn join(&self, swarm: &SwarmId, member: Member, sample: usize, now: Timestamp) -> Result<Found, StoreError> {
         let now = self.now(now);
-        at_once(async {
-            let record = records::member(&member);
-            let mut home = shard_of(&member.peer, self.counts.of(swarm));
-            let found = loop {
-                let keys = self.keys.shard(swarm, home);
-                let arguments = vec![member.peer.as_bytes().to_vec(), text(sample as u64), record.clone()];
-                let found = self.candidates(Command::Join, &scripts::JOIN, (swarm, &keys), arguments, now).await?;
-                // The swarm may have more shards than this node knew; who joined in the wrong one is moved in time.
-                let now_home = shard_of(&member.peer, self.counts.of(swarm));
-                if now_home == home {
-                    break found;
-                }
-                home = now_home;
-            };
-            self.keep_count(swarm, AT_ONCE).await?;
-            self.widened(Command::Join, swarm, home, sample, found, now).await
-        })
-        .await
+        let record = records::member(&member);
+        let mut home = shard_of(&member.peer, self.counts.of(swarm));
+        let found = loop {
+            let keys = self.keys.shard(swarm, home);
+            let arguments = vec![member.peer.as_bytes().to_vec(), text(sample as u64), record.clone()];
+            let found = self.candidates(Command::Join, &scripts::JOIN, (swarm, &keys), arguments, now).await?;
+            // The swarm may have more shards than this node knew; who joined in the wrong one is moved in time.
+            let now_home = shard_of(&member.peer, self.counts.of(swarm));
+            if now_home == home {
+                break found;
+            }
+            home = now_home;
+        };
+        self.keep_count(swarm, AT_ONCE).await?;
+        self.widened(Command::Join, swarm, home, sample, found, now).await
     }
 
     async fn find(&self, swarm: &SwarmId, caller: PeerId, sample: usize, now: Timestamp) -> Result<Found, StoreError> {
         let now = self.now(now);
-        at_once(async {
-            let home = shard_of(&caller, self.counts.of(swarm));
-            let keys = self.keys.shard(swarm, home);
-            let arguments = vec![caller.as_bytes().to_vec(), text(sample as u64)];
-            let mut found = self.candidates(Command::Find, &scripts::FIND, (swarm, &keys), arguments, now).await?;
-            if !found.joined && self.counts.of(swarm) > 1 {
-                found.joined = self.touch_within(swarm, &[(caller, now.now)], now, AT_ONCE).await?.is_empty();
-            }
-            self.widened(Command::Find, swarm, home, sample, found, now).await
-        })
-        .await
+        let home = shard_of(&caller, self.counts.of(swarm));
+        let keys = self.keys.shard(swarm, home);
+        let arguments = vec![caller.as_bytes().to_vec(), text(sample as u64)];
+        let mut found = self.candidates(Command::Find, &scripts::FIND, (swarm, &keys), arguments, now).await?;
+        if !found.joined && self.counts.of(swarm) > 1 {
+            found.joined = self.touch_within(swarm, &[(caller, now.now)], now, AT_ONCE).await?.is_empty();
+        }
+        self.widened(Command::Find, swarm, home, sample, found, now).await
     }
 
     async fn touch(
@@ -263,7 +251,7 @@ impl Store for RedisStore {
                 Some(Answer { shards: number(shards)?, found: vec![(number(was)? == 1).then_some(())] })
             },
         };
-        at_once(async { Ok(self.seek(swarm, &[peer], &question).await?[0].is_some()) }).await
+        Ok(self.seek(swarm, &[peer], &question).await?[0].is_some())
     }
 
     async fn restore(&self, swarm: &SwarmId, members: &[Restored], now: Timestamp) -> Result<(), StoreError> {
