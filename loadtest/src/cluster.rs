@@ -87,9 +87,18 @@ impl Cluster {
     }
 
     /// Who is a master and serves slots, by its own word.
-    pub async fn masters(&self) -> Vec<usize> {
-        let all = self.known().await;
-        all.into_iter().filter(|known| known.is_master && !known.slots.is_empty()).map(|known| known.node).collect()
+    pub async fn masters(&self) -> anyhow::Result<Vec<usize>> {
+        let began = Instant::now();
+        loop {
+            let all = self.known().await;
+            let serving = all.into_iter().filter(|known| known.is_master && !known.slots.is_empty());
+            let masters: Vec<_> = serving.map(|known| known.node).collect();
+            // On a busy machine some do not answer in time.
+            if masters.len() >= NODES / 2 {
+                return Ok(masters);
+            }
+            ensure!(began.elapsed() < PATIENCE, "only {} masters answer", masters.len());
+        }
     }
 
     /// The first slot that a master serves.

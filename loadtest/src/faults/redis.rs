@@ -26,7 +26,7 @@ pub(super) async fn once(
     prober: &Prober,
     rng: &mut SmallRng,
 ) -> anyhow::Result<()> {
-    let masters = cluster.masters().await;
+    let masters = cluster.masters().await?;
     let place = rng.random_range(0..masters.len());
     let victim = masters[place];
     let slot = cluster.first_slot(victim).await?;

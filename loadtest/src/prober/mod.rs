@@ -143,7 +143,7 @@ async fn place(door: &Door, cluster: &Cluster, prefix: &str) -> anyhow::Result<V
         scouts.push(scout(number).await?);
     }
     let mut chosen = Vec::new();
-    for master in cluster.masters().await {
+    for master in cluster.masters().await? {
         let keys = cluster.ask(master, &["--scan", "--pattern", &format!("*{prefix}*")]).await?;
         let first = cluster.first_slot(master).await?;
         let mut here: BTreeMap<&str, u16> = BTreeMap::new();

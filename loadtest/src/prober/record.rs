@@ -216,13 +216,16 @@ impl Record {
         }
     }
 
-    /// Whether lists are fresh everywhere and scores whole, and have been for a while.
+    /// Whether what had broken works again, lists are fresh everywhere since then and scores whole, and have been for a
+    /// while.
     pub fn is_well(&self, at: Duration) -> bool {
-        let is_fresh = |fresh: &Option<Duration>| fresh.is_some_and(|fresh| fresh + QUIET > at);
-        let since = self.effects.last().map_or(0, |effect| effect.began_ms);
-        self.swarms.iter().flat_map(|swarm| &swarm.fresh).all(is_fresh)
-            && at >= self.impaired + QUIET
-            && ms(at) >= since + ms(QUIET)
+        let repaired = match self.effects.last() {
+            None => Some(Duration::ZERO),
+            Some(effect) => effect.repaired_ms.map(|after| Duration::from_millis(effect.began_ms + after)),
+        };
+        let Some(repaired) = repaired else { return false };
+        let is_fresh = |fresh: &Option<Duration>| fresh.is_some_and(|fresh| fresh >= repaired && fresh + QUIET > at);
+        self.swarms.iter().flat_map(|swarm| &swarm.fresh).all(is_fresh) && at >= self.impaired.max(repaired) + QUIET
     }
 
     fn end_effect(&mut self, at: Duration) {

@@ -118,10 +118,26 @@ fn a_fault_that_nobody_notices_is_over_at_once() {
         record.list(&Seen { swarm: 0, backend: 0, by: "a", asked, got, stale: false, peers });
         if second == 4 {
             record.breaks(at(4200));
+            record.repaired(at(4250));
             assert!(!record.is_well(at(4300)), "too early to say");
         }
     }
     assert!(record.is_well(at(8200)));
     let effect = record.finish(at(8200)).effects.remove(0);
     assert_eq!((effect.scores_whole_ms, effect.without_fresh_lists_ms, effect.is_whole), (0, 1010, true));
+}
+
+#[test]
+fn lists_from_before_the_repair_say_nothing_of_now() {
+    let mut record = Record::new(1, 1);
+    record.resident(0, "a");
+    let fresh = |record: &mut Record, asked| record.swarms[0].fresh[0] = Some(at(asked));
+    fresh(&mut record, 1400);
+    record.breaks(at(1000));
+    assert!(!record.is_well(at(4100)), "it does not work yet");
+    record.repaired(at(4000));
+    assert!(!record.is_well(at(4300)), "the last fresh list is of before");
+    fresh(&mut record, 6900);
+    assert!(!record.is_well(at(6950)), "not for long enough");
+    assert!(record.is_well(at(7100)));
 }
