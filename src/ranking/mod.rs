@@ -103,7 +103,7 @@ pub struct Ranking {
     waiting: AtomicUsize,
     hints: Mutex<Vec<Gone>>,
     // Swarms whose copy is wanted at once.
-    wanted: mpsc::Sender<Arc<View>>,
+    wanted: mpsc::Sender<SwarmId>,
     nodes: AtomicUsize,
     metrics: RankingMetrics,
 }
@@ -190,7 +190,7 @@ impl Ranking {
             view.state().wrote_sign(caller, now, found.joined);
             if forgotten {
                 // The store has lost its memory, and the rest of the swarm with it: what is known here is given back.
-                let _ = self.wanted.try_send(view.clone());
+                let _ = self.wanted.try_send(view.swarm.clone());
                 return Ok(Listing { joined: true, ..self.own_listing(&view, &near, caller, sample) });
             }
             Ok(self.found(&view, found))
@@ -311,7 +311,7 @@ impl Ranking {
         }
         drop(state);
         if swarm_size > SMALL && view.snapshot().taken().is_none() {
-            let _ = self.wanted.try_send(view.clone());
+            let _ = self.wanted.try_send(view.swarm.clone());
         }
         self.metrics.lists_from_store.increment(1);
         Listing { candidates, swarm_size, joined, stale: false }

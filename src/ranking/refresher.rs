@@ -9,7 +9,7 @@ use tracing::{debug, info};
 
 use super::{Ranking, jittered, view::View, within};
 use crate::{
-    domain::PeerId,
+    domain::{PeerId, SwarmId},
     store::{Pulled, StoreError, Swept},
     telemetry::EVENTS,
 };
@@ -22,12 +22,12 @@ const AT_ONCE: usize = 128;
 /// The loop.
 pub struct Refresher {
     ranking: Arc<Ranking>,
-    wants: mpsc::Receiver<Arc<View>>,
+    wants: mpsc::Receiver<SwarmId>,
 }
 
 impl Refresher {
     /// A refresher of the copies of `ranking`; renews those that are wanted out of turn.
-    pub fn new(ranking: Arc<Ranking>, wants: mpsc::Receiver<Arc<View>>) -> Self {
+    pub fn new(ranking: Arc<Ranking>, wants: mpsc::Receiver<SwarmId>) -> Self {
         Self { ranking, wants }
     }
 
@@ -43,8 +43,8 @@ impl Refresher {
                     }
                     next = Instant::now() + jittered(self.ranking.settings.interval);
                 }
-                Some(view) = self.wants.recv() => {
-                    if stop.run_until_cancelled(self.wanted(view)).await.is_none() {
+                Some(swarm) = self.wants.recv() => {
+                    if stop.run_until_cancelled(self.wanted(swarm)).await.is_none() {
                         return;
                     }
                 }
@@ -53,15 +53,16 @@ impl Refresher {
     }
 
     /// Renews one copy, and those that are wanted as well by now, each once.
-    async fn wanted(&mut self, view: Arc<View>) {
-        let began = Instant::now();
-        let mut views = vec![view];
-        while let Ok(view) = self.wants.try_recv() {
-            views.push(view);
+    async fn wanted(&mut self, swarm: SwarmId) {
+        let mut swarms = vec![swarm];
+        while let Ok(swarm) = self.wants.try_recv() {
+            if !swarms.contains(&swarm) {
+                swarms.push(swarm);
+            }
         }
-        for view in views {
-            let is_new = view.snapshot().taken().is_some_and(|(_, taken)| taken >= began);
-            if !is_new && view.state().may_ask() {
+        for swarm in swarms {
+            let view = self.ranking.views.get(&swarm).map(|view| view.clone());
+            if let Some(view) = view.filter(|view| view.state().may_ask()) {
                 self.settle(&view).await;
             }
         }
@@ -82,8 +83,10 @@ impl Refresher {
                 self.ranking.exit(peer, &view.swarm);
             }
             let is_over = unused > self.ranking.settings.remember + ASKED_FOR;
-            if is_over || unused > ASKED_FOR && view.snapshot().rows().is_empty() && view.state().is_idle() {
-                self.ranking.views.remove(&view.swarm);
+            let is_idle = unused > ASKED_FOR && view.snapshot().rows().is_empty() && view.state().is_idle();
+            // Ours, and that of the table: a call that has it at this moment must not speak into the void.
+            let is_ours = |_: &SwarmId, view: &Arc<View>| Arc::strong_count(view) <= 2;
+            if (is_over || is_idle) && self.ranking.views.remove_if(&view.swarm, is_ours).is_some() {
                 // What could not be judged in all that time goes with it.
                 view.reports.take(usize::MAX, &self.ranking.waiting);
                 continue;

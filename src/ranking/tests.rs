@@ -1,6 +1,5 @@
 //! Two nodes over one store, in memory and with time that stands still until it is moved.
 
-mod away;
 mod trouble;
 
 use std::collections::HashSet;
@@ -9,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::{
-    domain::{Nat, Place, Timestamp},
-    store::{LISTED_FOR, MemoryStore, SwitchedStore},
+    domain::Timestamp,
+    store::{LISTED_FOR, MemoryStore, SwitchedStore, conformance},
 };
 
 const SETTINGS: RankingSettings =
@@ -31,20 +30,7 @@ fn peer(n: u32) -> PeerId {
 }
 
 fn member(n: u32, now: Timestamp) -> Member {
-    Member {
-        peer: peer(n),
-        upload: true,
-        resting: false,
-        nat: Nat::Unknown,
-        slots: None,
-        degree: 0,
-        playhead: None,
-        bitrate_kbps: None,
-        address: None,
-        place: Place::default(),
-        joined: now,
-        said: now,
-    }
+    Member { peer: peer(n), joined: now, said: now, ..conformance::member(0) }
 }
 
 /// A node whose loops run only when a test says so.

@@ -365,9 +365,4 @@ impl State {
         self.failures += 1;
         self.no_earlier = Some(Instant::now() + wait.mul_f64(rand::rng().random_range(0.5..1.0)));
     }
-
-    /// Peers heard lately.
-    pub fn heard_lately(&self, now: Timestamp) -> usize {
-        self.heard.values().filter(|heard| now.since(heard.at) <= LISTED_FOR).count()
-    }
 }
