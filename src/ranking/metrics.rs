@@ -49,6 +49,9 @@ pub struct RankingMetrics {
 impl RankingMetrics {
     /// Registers the series.
     pub fn new() -> Self {
+        let nodes = gauge!("starling_ranking_nodes");
+        // This one, until others have been heard of.
+        nodes.set(1.0);
         let lists = |from: &'static str| counter!("starling_ranking_lists_total", "from" => from);
         Self {
             lists_from_store: lists("store"),
@@ -65,7 +68,7 @@ impl RankingMetrics {
             swarms: gauge!("starling_ranking_swarms"),
             live: gauge!("starling_ranking_live_peers"),
             members: gauge!("starling_ranking_members"),
-            nodes: gauge!("starling_ranking_nodes"),
+            nodes,
             unlisted: counter!("starling_ranking_unlisted_total"),
             forgotten: counter!("starling_ranking_forgotten_total"),
             restored: counter!("starling_ranking_restored_total"),
