@@ -24,9 +24,7 @@ const PEERS: u32 = 100_000;
 fn member(rng: &mut StdRng, clock: &Clock) -> Member {
     let place = Place { asn: Some(rng.random_range(0..400)), country: Some([b'A', rng.random_range(b'A'..=b'Z')]) };
     Member {
-        peer: PeerId::random(rng),
         upload: rng.random_range(0..5) > 0,
-        resting: false,
         nat: Nat::Eim,
         slots: Some(12),
         degree: rng.random_range(0..12),
@@ -34,8 +32,7 @@ fn member(rng: &mut StdRng, clock: &Clock) -> Member {
         bitrate_kbps: Some(3000),
         address: Some(Ipv4Addr::from_bits(rng.random()).into()),
         place,
-        joined: clock.now(),
-        said: clock.now(),
+        ..Member::new(PeerId::random(rng), clock.now())
     }
 }
 

@@ -28,9 +28,6 @@ const ROUNDS: u32 = 3;
 
 fn member(rng: &mut StdRng, clock: &Clock) -> Member {
     Member {
-        peer: PeerId::random(rng),
-        upload: true,
-        resting: false,
         nat: Nat::Eim,
         slots: Some(12),
         degree: 8,
@@ -38,8 +35,7 @@ fn member(rng: &mut StdRng, clock: &Clock) -> Member {
         bitrate_kbps: Some(3000),
         address: Some(std::net::Ipv4Addr::from_bits(rng.random()).into()),
         place: Place { asn: Some(rng.random_range(1..400_000)), country: Some(*b"DE") },
-        joined: clock.now(),
-        said: clock.now(),
+        ..Member::new(PeerId::random(rng), clock.now())
     }
 }
 

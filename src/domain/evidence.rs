@@ -274,15 +274,17 @@ fn round_up(weight: f32) -> f32 {
     ((weight / step).ceil() * step).min(MOST_TRANSFERS)
 }
 
-fn short_id(peer: PeerId) -> u32 {
+fn fnv1a(bytes: &[u8]) -> u64 {
     let mut hash = FnvHasher::default();
-    hash.write(peer.as_bytes());
-    let hash = hash.finish();
+    hash.write(bytes);
+    hash.finish()
+}
+
+fn short_id(peer: PeerId) -> u32 {
+    let hash = fnv1a(peer.as_bytes());
     u32::try_from((hash >> 24 ^ hash) & 0xff_ffff).expect("24 bits")
 }
 
 fn short_prefix(prefix: Prefix) -> u8 {
-    let mut hash = FnvHasher::default();
-    hash.write(&prefix.number().to_be_bytes());
-    u8::try_from(hash.finish() % 255 + 1).expect("1 to 255")
+    u8::try_from(fnv1a(&prefix.number().to_be_bytes()) % 255 + 1).expect("1 to 255")
 }

@@ -65,6 +65,24 @@ pub struct Member {
 }
 
 impl Member {
+    /// Somebody who joins, uploads, and has said nothing else.
+    pub fn new(peer: PeerId, now: Timestamp) -> Self {
+        Self {
+            peer,
+            upload: true,
+            resting: false,
+            nat: Nat::Unknown,
+            slots: None,
+            degree: 0,
+            playhead: None,
+            bitrate_kbps: None,
+            address: None,
+            place: Place::default(),
+            joined: now,
+            said: now,
+        }
+    }
+
     /// Whether it may be offered now.
     pub const fn is_offered(&self) -> bool {
         self.upload && !self.resting

@@ -80,26 +80,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::{Nat, PeerId, Place, Prefix, Receipt, evidence::Source};
+    use crate::domain::{PeerId, Prefix, Receipt, evidence::Source};
 
     const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
     const AGO: Duration = Duration::from_hours(1);
 
     fn member(bitrate_kbps: Option<u32>) -> Member {
-        Member {
-            peer: PeerId::from_bytes([1; 16]),
-            upload: true,
-            resting: false,
-            nat: Nat::Unknown,
-            slots: None,
-            degree: 0,
-            playhead: None,
-            bitrate_kbps,
-            address: None,
-            place: Place::default(),
-            joined: NOW - AGO,
-            said: NOW,
-        }
+        Member { bitrate_kbps, joined: NOW - AGO, ..Member::new(PeerId::from_bytes([1; 16]), NOW) }
     }
 
     /// Nobody could do better: one reporter from each of these networks, who are full of praise.

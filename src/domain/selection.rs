@@ -47,25 +47,12 @@ mod tests {
     use rand::{SeedableRng, rngs::StdRng};
 
     use super::{
-        super::{Member, Nat, Place, Timestamp},
+        super::{Member, Timestamp},
         *,
     };
 
     fn ranked(n: u8, upload: bool) -> Ranked {
-        let member = Member {
-            peer: PeerId::from_bytes([n; 16]),
-            upload,
-            resting: false,
-            nat: Nat::Unknown,
-            slots: None,
-            degree: 0,
-            playhead: None,
-            bitrate_kbps: None,
-            address: None,
-            place: Place::default(),
-            joined: Timestamp(0),
-            said: Timestamp(0),
-        };
+        let member = Member { upload, ..Member::new(PeerId::from_bytes([n; 16]), Timestamp(0)) };
         Ranked { member, score: if upload { Score::NEW } else { Score::ZERO }, seen: Timestamp(0) }
     }
 

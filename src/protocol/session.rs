@@ -34,7 +34,7 @@ impl Session {
 
     /// The prefix of its address, where known. Not of loopback: there everybody has the same.
     pub fn prefix(&self) -> Option<Prefix> {
-        self.address.filter(|address| !address.to_canonical().is_loopback()).map(Prefix::of)
+        self.address.and_then(Prefix::telling)
     }
 
     /// Whether the token has ended.

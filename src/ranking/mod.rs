@@ -23,7 +23,7 @@ use std::{
 use dashmap::DashMap;
 use parking_lot::Mutex;
 use rand::RngExt;
-use tokio::{sync::mpsc, time::Instant};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -366,9 +366,4 @@ async fn done_in_time(stop: &CancellationToken, work: impl Future<Output = ()>) 
 /// Give or take a tenth, so that nodes do not go in step.
 fn jittered(interval: Duration) -> Duration {
     interval.mul_f64(rand::rng().random_range(0.9..1.1))
-}
-
-/// Whether `moment` was within the last `span`.
-fn within(moment: Option<Instant>, span: Duration) -> bool {
-    moment.is_some_and(|moment| moment.elapsed() <= span)
 }

@@ -1,13 +1,16 @@
 //! Keeps this node's copies of swarms: sweeps, pulls what changed, swaps; forgets what nobody asks for.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use futures_util::{StreamExt, stream};
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
-use super::{Ranking, jittered, view::View, within};
+use super::{Ranking, jittered, view::View};
 use crate::{
     domain::{PeerId, SwarmId},
     store::{Pulled, StoreError, Swept},
@@ -75,7 +78,7 @@ impl Refresher {
         let mut age = Duration::ZERO;
         let views = self.ranking.views();
         let may_ask = views.iter().filter(|view| view.state().may_ask());
-        stream::iter(may_ask).for_each_concurrent(AT_ONCE, |view| async { self.settle(view).await }).await;
+        stream::iter(may_ask).for_each_concurrent(AT_ONCE, |view| self.settle(view)).await;
         for view in views {
             let unused = now.since(view.state().used);
             let silent = view.state().forget(now, self.ranking.settings.remember);
@@ -102,7 +105,7 @@ impl Refresher {
         }
         let metrics = &self.ranking.metrics;
         metrics.snapshot_age.set(age);
-        let waiting = self.ranking.waiting.load(std::sync::atomic::Ordering::Relaxed);
+        let waiting = self.ranking.waiting.load(Relaxed);
         #[expect(clippy::cast_precision_loss, reason = "counts of peers are far below 2^52")]
         for (gauge, count) in [
             (&metrics.live, live),
@@ -126,7 +129,7 @@ impl Refresher {
         let ranking = &self.ranking;
         let now = ranking.clock.now();
         let asked = view.state().asked;
-        if !within(asked, ASKED_FOR) {
+        if asked.is_none_or(|asked| asked.elapsed() > ASKED_FOR) {
             // Who asks later gets it from the store, which looks at the time itself.
             view.drop_snapshot();
             return Ok(());

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::{
     domain::Timestamp,
-    store::{LISTED_FOR, MemoryStore, SwitchedStore, conformance},
+    store::{LISTED_FOR, MemoryStore, SwitchedStore},
 };
 
 const SETTINGS: RankingSettings =
@@ -30,7 +30,7 @@ fn peer(n: u32) -> PeerId {
 }
 
 fn member(n: u32, now: Timestamp) -> Member {
-    Member { peer: peer(n), joined: now, said: now, ..conformance::member(0) }
+    Member::new(peer(n), now)
 }
 
 /// A node whose loops run only when a test says so.

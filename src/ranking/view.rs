@@ -291,7 +291,7 @@ impl State {
         self.own.is_empty() && self.heard.values().all(|heard| heard.stranger)
     }
 
-    /// How many there are.
+    /// How many joins the store does not know of.
     pub fn count_unwritten(&self) -> usize {
         self.own.values().filter(|own| own.written.is_none()).count()
     }
@@ -343,8 +343,8 @@ impl State {
     /// Whether a member may be listed at this time.
     fn is_alive(&self, row: &Ranked, now: Timestamp) -> bool {
         let peer = row.member.peer;
-        let seen = || self.heard.get(&peer).map_or(row.seen, |heard| heard.at.max(row.seen));
-        (now.since(row.seen) <= LISTED_FOR || now.since(seen()) <= LISTED_FOR) && !self.is_gone(peer)
+        let heard_here = || self.heard.get(&peer).is_some_and(|heard| now.since(heard.at) <= LISTED_FOR);
+        (now.since(row.seen) <= LISTED_FOR || heard_here()) && !self.is_gone(peer)
     }
 
     /// Whether the store may be asked now.

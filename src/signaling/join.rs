@@ -4,7 +4,7 @@ use tracing::debug;
 
 use super::{CallError, Caller, Signaling, lists::wish};
 use crate::{
-    domain::{Member, Nat, Place},
+    domain::{Member, Nat},
     protocol::{JoinRequest, PeerList},
     telemetry::EVENTS,
 };
@@ -20,18 +20,13 @@ impl Signaling {
         let metered = net.save_data || net.kind.as_deref() == Some("cellular");
         let willing = request.upload.unwrap_or(true) && caller.session.upload;
         let member = Member {
-            peer: caller.peer,
             upload: willing && !metered && net.nat != Nat::Blocked,
-            resting: false,
             nat: net.nat,
             slots: request.slots,
-            degree: 0,
             playhead: request.playhead,
             bitrate_kbps: request.bitrate_kbps,
             address: caller.session.address,
-            place: Place::default(),
-            joined: now,
-            said: now,
+            ..Member::new(caller.peer, now)
         };
         let wish = wish(caller, request.want, &request.exclude);
         let found = self.ranking.join(&request.swarm, member, wish.sample()).await?;

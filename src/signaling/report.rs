@@ -2,7 +2,7 @@
 
 use super::{CallError, Caller, Signaling};
 use crate::{
-    domain::{Nat, Prefix, SwarmId, evidence::Source, ticket::Permit},
+    domain::{Nat, SwarmId, evidence::Source, ticket::Permit},
     protocol::{MAX_RECEIPTS, ReportReply, ReportRequest, ReportedReceipt},
     ranking::OwnWord,
 };
@@ -52,7 +52,7 @@ impl Signaling {
         Permit::verify_for_receipt(&self.tickets, &receipt.ticket, self.clock.now(), swarm, (reporter, about))
             .map_err(|_| Uncounted::Ticket)?;
         let nat = |peer| self.ranking.member(swarm, peer).map_or(Nat::Unknown, |member| member.nat);
-        let prefix = caller.session.address.and_then(Prefix::telling);
+        let prefix = caller.session.prefix();
         let source = Source { peer: reporter, prefix, can_meet: nat(reporter).can_meet(nat(about)) };
         let has_room = self.ranking.receipt(swarm, about, source, receipt.receipt(epoch));
         if has_room { Ok(()) } else { Err(Uncounted::Full) }

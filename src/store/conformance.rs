@@ -10,9 +10,7 @@ mod ranking;
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use super::{Gone, Judged, Known, Pulled, Shard, Store};
-use crate::domain::{
-    Evidence, Member, Nat, PeerId, Place, Receipt, SwarmId, Timestamp, evidence::Source, score::full_kbps,
-};
+use crate::domain::{Evidence, Member, PeerId, Receipt, SwarmId, Timestamp, evidence::Source, score::full_kbps};
 
 /// For how long the stores of this suite must remember.
 pub const REMEMBER: Duration = Duration::from_mins(10);
@@ -24,20 +22,8 @@ const MANY: u16 = 1200;
 /// A member by number.
 pub fn member(n: u16) -> Member {
     let [high, low] = n.to_be_bytes();
-    Member {
-        peer: PeerId::from_bytes([high, low, low, low, low, low, low, low, low, low, low, low, low, low, high, low]),
-        upload: true,
-        resting: false,
-        nat: Nat::Unknown,
-        slots: None,
-        degree: 0,
-        playhead: None,
-        bitrate_kbps: None,
-        address: None,
-        place: Place::default(),
-        joined: START,
-        said: START,
-    }
+    let peer = [high, low, low, low, low, low, low, low, low, low, low, low, low, low, high, low];
+    Member::new(PeerId::from_bytes(peer), START)
 }
 
 /// Runs the suite; `make` gives two handles of a new, empty store each time.

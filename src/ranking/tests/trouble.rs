@@ -1,5 +1,7 @@
 //! A store that is full, away, hangs, or has lost what it knew.
 
+use tokio::time::Instant;
+
 use super::*;
 
 /// A node with a swarm so large that its lists come from the copy.
