@@ -8,21 +8,23 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 use starling::{
     clock::Clock,
     domain::{
-        Evidence, Member, Nat, PeerId, Place, Receipt, SwarmId,
+        CostMap, Evidence, Member, Nat, Pairs, PeerId, Place, Receipt, SwarmId, Whereabouts,
         evidence::{MAX_REPORTERS, Source},
+        introductions::Held,
         mac::MacKeys,
         score::{full_kbps, score},
-        selection::{self, Wish},
+        selection::{self, Candidate, Terrain, Wish},
         ticket::{Permit, TicketKind},
     },
-    ranking::{Ranking, RankingSettings, Whereabouts},
+    ranking::{Ranking, RankingSettings},
     store::{MemoryStore, Store},
 };
 
 const PEERS: u32 = 100_000;
 
 fn member(rng: &mut StdRng, clock: &Clock) -> Member {
-    let place = Place { asn: Some(rng.random_range(0..400)), country: Some([b'A', rng.random_range(b'A'..=b'Z')]) };
+    let place =
+        Place { asn: Some(rng.random_range(0..400)), country: Some([b'A', rng.random_range(b'A'..=b'Z')]), pid: None };
     Member {
         upload: rng.random_range(0..5) > 0,
         nat: Nat::Eim,
@@ -55,13 +57,18 @@ fn list(criterion: &mut Criterion) {
     assert_eq!(ranking.snapshot(&swarm).unwrap().rows().len(), callers.len());
     let keys = MacKeys::new([(1, b"a secret for tickets of the bench".as_slice())]).unwrap();
     let mut caller = callers.iter().cycle();
+    let (costs, pairs) = (CostMap::default(), Pairs::default());
     criterion.bench_function("a list of 8 of 64 candidates among 100,000", |bencher| {
         bencher.iter(|| {
             let caller = caller.next().unwrap();
-            let near = Whereabouts { place: caller.place, prefix: caller.prefix() };
-            let found = runtime.block_on(ranking.find(&swarm, caller.peer, near, 64)).unwrap();
-            let wish = Wish { caller: caller.peer, want: 8, exclude: &[] };
-            let chosen = selection::choose(found.candidates, &wish, &mut rand::rng());
+            let at = caller.whereabouts();
+            let found = runtime.block_on(ranking.find(&swarm, caller.peer, at, 64)).unwrap();
+            let wish =
+                Wish { caller: caller.peer, at, nat: caller.nat, playhead: None, urgent: false, want: 8, exclude: &[] };
+            let candidates =
+                found.candidates.into_iter().map(|ranked| Candidate { ranked, held: Held::default() }).collect();
+            let terrain = Terrain { costs: &costs, pairs: &pairs, slots: 12, now: clock.now() };
+            let chosen = selection::choose(candidates, &wish, &terrain, &mut rand::rng(), |_| true);
             let permit = Permit { kind: TicketKind::Offer, same_address: false, expires: clock.now() };
             let tickets: Vec<_> =
                 chosen.iter().map(|row| permit.issue(&keys, &swarm, caller.peer, row.member.peer)).collect();

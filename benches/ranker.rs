@@ -11,8 +11,8 @@ use metrics_exporter_prometheus::PrometheusRecorder;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use starling::{
     clock::Clock,
-    domain::{Member, Nat, PeerId, Place, Prefix, Receipt, SwarmId, evidence::Source},
-    ranking::{Ranking, RankingSettings, Whereabouts},
+    domain::{Member, Nat, PeerId, Place, Prefix, Receipt, SwarmId, Whereabouts, evidence::Source},
+    ranking::{Ranking, RankingSettings},
     store::{RedisSettings as Settings, RedisStore, Restored, Store},
     telemetry,
 };
@@ -34,7 +34,7 @@ fn member(rng: &mut StdRng, clock: &Clock) -> Member {
         playhead: Some(12.5),
         bitrate_kbps: Some(3000),
         address: Some(std::net::Ipv4Addr::from_bits(rng.random()).into()),
-        place: Place { asn: Some(rng.random_range(1..400_000)), country: Some(*b"DE") },
+        place: Place { asn: Some(rng.random_range(1..400_000)), country: Some(*b"DE"), pid: None },
         ..Member::new(PeerId::random(rng), clock.now())
     }
 }

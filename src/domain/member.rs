@@ -2,38 +2,16 @@
 
 use std::net::IpAddr;
 
-use serde::{Deserialize, Serialize};
-
 use super::{
     ids::PeerId,
-    place::{Place, Prefix},
+    nat::Nat,
+    place::{Place, Prefix, Whereabouts},
     score::Score,
     time::Timestamp,
 };
 
-/// How a peer's NAT maps its ports (RFC 4787, section 4.1), as its client found it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Nat {
-    /// No NAT at all.
-    Open,
-    /// Endpoint-independent mapping: reachable with a little help.
-    Eim,
-    /// Address and port dependent mapping: reachable from the two kinds above.
-    Apdm,
-    /// UDP is blocked.
-    Blocked,
-    /// Not found out.
-    #[default]
-    Unknown,
-}
-
-impl Nat {
-    /// Whether two peers can hope for a direct link. What is unknown gets the benefit of the doubt.
-    pub const fn can_meet(self, other: Self) -> bool {
-        !matches!((self, other), (Self::Blocked, _) | (_, Self::Blocked) | (Self::Apdm, Self::Apdm))
-    }
-}
+/// A peer of which fewer counterparts have said anything is yet to be tried.
+pub const TRIED_BY: usize = 3;
 
 /// One peer's membership in one swarm.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,6 +36,8 @@ pub struct Member {
     pub address: Option<IpAddr>,
     /// Where that is.
     pub place: Place,
+    /// Whether at least [`TRIED_BY`] counterparts have said something of it. The ranker finds out.
+    pub tried: bool,
     /// When it joined; a join that is repeated keeps the first.
     pub joined: Timestamp,
     /// When it last said any of this.
@@ -78,6 +58,7 @@ impl Member {
             bitrate_kbps: None,
             address: None,
             place: Place::default(),
+            tried: false,
             joined: now,
             said: now,
         }
@@ -86,6 +67,11 @@ impl Member {
     /// Whether it may be offered now.
     pub const fn is_offered(&self) -> bool {
         self.upload && !self.resting
+    }
+
+    /// Where it is.
+    pub fn whereabouts(&self) -> Whereabouts {
+        Whereabouts { place: self.place, prefix: self.prefix() }
     }
 
     /// The prefix of its address, where known. Not of loopback: there everybody has the same.

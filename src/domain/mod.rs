@@ -1,10 +1,14 @@
 //! The rules as plain values. Imports nothing of ours, sees no clock, socket or lock: callers pass the time and the
 //! randomness.
 
+pub mod costs;
 pub mod evidence;
 pub mod ids;
+pub mod introductions;
 pub mod mac;
 pub mod member;
+pub mod nat;
+pub mod offload;
 pub mod place;
 pub mod policy;
 pub mod resume;
@@ -16,10 +20,13 @@ pub mod ticket;
 pub mod time;
 pub mod token;
 
+pub use costs::CostMap;
 pub use evidence::{Evidence, Receipt};
 pub use ids::{PeerId, SwarmId, SwarmPattern};
-pub use member::{Member, Nat, Ranked};
-pub use place::{Place, Prefix};
+pub use member::{Member, Ranked};
+pub use nat::{Nat, Pairs};
+pub use offload::{Counters, Totals};
+pub use place::{Pid, Place, Prefix, Whereabouts};
 pub use policy::{Policy, PolicyOverrides, Turn};
 pub use score::Score;
 pub use signal::{Body, Kind, SessionId, Signal};

@@ -1,6 +1,8 @@
 //! Where a peer is, as far as selection cares: its network, its country, the prefix of its address.
 
-use std::net::IpAddr;
+use std::{hash::Hasher, net::IpAddr};
+
+use fnv::FnvHasher;
 
 /// The network that an address is in: the /24 of an IPv4 address, the /48 of an IPv6 one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,13 +28,55 @@ impl Prefix {
     }
 }
 
-/// What databases say of an address. All unknown until there are any.
+/// A group of addresses in the operator's cost map: what RFC 7285, section 5.1, calls a PID. Made of the group's name, so
+/// that it means the same on every node and after the map was read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Pid(pub u16);
+
+impl Pid {
+    /// The group of this name. Two names of one map must not be the same group; who reads the map sees to it.
+    pub fn named(name: &str) -> Self {
+        let mut hash = FnvHasher::default();
+        hash.write(name.as_bytes());
+        let hash = hash.finish();
+        Self(u16::try_from((hash >> 48 ^ hash >> 32 ^ hash >> 16 ^ hash) & 0xffff).expect("16 bits"))
+    }
+}
+
+/// What databases and the operator's map say of an address; unknown where there are none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {
     /// The autonomous system (RFC 1930).
     pub asn: Option<u32>,
     /// The country: two letters of ISO 3166-1.
     pub country: Option<[u8; 2]>,
+    /// The group in the operator's map.
+    pub pid: Option<Pid>,
+}
+
+/// Where somebody is, as far as costs between two peers depend on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Whereabouts {
+    /// Its network and country, where known.
+    pub place: Place,
+    /// The prefix of its address, where known.
+    pub prefix: Option<Prefix>,
+}
+
+impl Whereabouts {
+    /// Whether two are in one network: one autonomous system, or one prefix.
+    pub fn shares_network(&self, other: &Self) -> bool {
+        is_same(self.prefix, other.prefix) || is_same(self.place.asn, other.place.asn)
+    }
+
+    /// Whether two are in one country.
+    pub fn shares_country(&self, other: &Self) -> bool {
+        is_same(self.place.country, other.place.country)
+    }
+}
+
+fn is_same<T: PartialEq>(one: Option<T>, other: Option<T>) -> bool {
+    one.is_some() && one == other
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
-    domain::{Member, PeerId, Ranked, Receipt, Score, SwarmId, evidence::Source},
+    domain::{Member, PeerId, Ranked, Receipt, Score, SwarmId, Whereabouts, evidence::Source},
     store::{Found, Gone, Store, StoreError},
 };
 
@@ -36,7 +36,7 @@ pub use hints::Hints;
 pub use ranker::Ranker;
 pub use refresher::Refresher;
 pub use reports::{OwnWord, Said};
-pub use snapshot::{Snapshot, Whereabouts};
+pub use snapshot::Snapshot;
 pub use writer::Writer;
 
 use metrics::RankingMetrics;
@@ -139,7 +139,7 @@ impl Ranking {
     pub async fn join(&self, swarm: &SwarmId, member: Member, sample: usize) -> Result<Listing, RankingError> {
         let now = self.clock.now();
         let peer = member.peer;
-        let near = Whereabouts { place: member.place, prefix: member.prefix() };
+        let near = member.whereabouts();
         let score = if member.is_offered() { Score::NEW } else { Score::ZERO };
         let view = self.view(swarm)?;
         self.enter(peer, swarm)?;

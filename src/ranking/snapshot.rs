@@ -6,7 +6,7 @@ use rand::{Rng, RngExt, seq::index};
 use tokio::time::Instant;
 
 use crate::{
-    domain::{PeerId, Place, Prefix, Ranked, Score, Timestamp},
+    domain::{PeerId, Prefix, Ranked, Score, Timestamp, Whereabouts},
     store::{LISTED_FOR, Pulled, Shard},
 };
 
@@ -34,15 +34,6 @@ pub struct Snapshot {
     live: usize,
     // When it was pulled: on the clock that all nodes share, and on this machine's.
     taken: Option<(Timestamp, Instant)>,
-}
-
-/// Where a caller is, for candidates near to it.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Whereabouts {
-    /// Its network and country, where known.
-    pub place: Place,
-    /// The prefix of its address, where known.
-    pub prefix: Option<Prefix>,
 }
 
 /// Rows by what they have in common, each group one stretch of `rows`.
@@ -244,7 +235,10 @@ mod tests {
     use rand::{SeedableRng, rngs::StdRng};
 
     use super::*;
-    use crate::{domain::Member, store::conformance::member};
+    use crate::{
+        domain::{Member, Place},
+        store::conformance::member,
+    };
 
     const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
@@ -297,8 +291,11 @@ mod tests {
 
     #[test]
     fn a_sample_has_who_is_near_and_the_rest_of_the_swarm() {
-        let place =
-            |n: u16| Place { asn: Some(u32::from(n % 10)), country: Some([b'A', b'A' + u8::try_from(n % 4).unwrap()]) };
+        let place = |n: u16| Place {
+            asn: Some(u32::from(n % 10)),
+            country: Some([b'A', b'A' + u8::try_from(n % 4).unwrap()]),
+            pid: None,
+        };
         let rows = (0..1000).map(|n| row(n, |member| member.place = place(n)));
         let snapshot = Snapshot::default().next(vec![changed(1, rows)], NOW);
         let mut rng = StdRng::seed_from_u64(1);
@@ -362,6 +359,7 @@ mod tests {
             .map(|_| {
                 let address = std::net::Ipv4Addr::from_bits(rng.random());
                 let place = Place {
+                    pid: None,
                     asn: Some(rng.random_range(0..5000)),
                     country: Some([b'A', rng.random_range(b'A'..=b'Z')]),
                 };

@@ -12,13 +12,9 @@ use parking_lot::{Mutex, MutexGuard};
 use rand::RngExt;
 use tokio::time::Instant;
 
-use super::{
-    SMALL,
-    reports::Reports,
-    snapshot::{Snapshot, Whereabouts},
-};
+use super::{SMALL, reports::Reports, snapshot::Snapshot};
 use crate::{
-    domain::{Member, PeerId, Ranked, Score, SwarmId, Timestamp},
+    domain::{Member, PeerId, Ranked, Score, SwarmId, Timestamp, Whereabouts},
     store::{LISTED_FOR, Restored},
 };
 

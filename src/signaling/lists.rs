@@ -2,12 +2,13 @@
 
 use crate::{
     domain::{
-        Place, Ranked, SwarmId,
-        selection::{self, Wish},
+        CostMap, Nat, Pairs, Ranked, SwarmId, Whereabouts,
+        introductions::Held,
+        selection::{self, Candidate, Terrain, Wish},
         ticket::{Permit, TicketKind},
     },
     protocol::{Near, Peer, PeerList, PeersRequest},
-    ranking::{Listing, RankingError, Whereabouts},
+    ranking::{Listing, RankingError},
     signaling::{Caller, Signaling},
 };
 
@@ -37,7 +38,11 @@ impl Signaling {
                 near: if same_address { Near::Lan } else { Near::Far },
             }
         };
-        let chosen = selection::choose(found.candidates, wish, &mut rand::rng());
+        let candidates =
+            found.candidates.into_iter().map(|ranked| Candidate { ranked, held: Held::default() }).collect();
+        let (costs, pairs) = (CostMap::default(), Pairs::default());
+        let terrain = Terrain { costs: &costs, pairs: &pairs, slots: 12, now: self.clock.now() };
+        let chosen = selection::choose(candidates, wish, &terrain, &mut rand::rng(), |_| true);
         let peers: Vec<_> = chosen.into_iter().map(listed).collect();
         self.metrics.listed(peers.len());
         let next_ms = if peers.len() < wish.want { NEXT_SHORT_MS } else { NEXT_MS };
@@ -52,10 +57,11 @@ impl Signaling {
 }
 
 fn near(caller: &Caller) -> Whereabouts {
-    Whereabouts { place: Place::default(), prefix: caller.session.prefix() }
+    Whereabouts { prefix: caller.session.prefix(), ..Whereabouts::default() }
 }
 
 /// What `caller` asks for, with its policy's number where it names none.
 pub(super) fn wish<'a>(caller: &Caller, want: Option<u8>, exclude: &'a [crate::domain::PeerId]) -> Wish<'a> {
-    Wish { caller: caller.peer, want: want.unwrap_or(caller.session.want).into(), exclude }
+    let want = want.unwrap_or(caller.session.want).into();
+    Wish { caller: caller.peer, at: near(caller), nat: Nat::Unknown, playhead: None, urgent: false, want, exclude }
 }

@@ -2,7 +2,12 @@
 
 use super::{CallError, Caller, Signaling};
 use crate::{
-    domain::{Nat, SwarmId, evidence::Source, ticket::Permit},
+    domain::{
+        Nat, Pairs, SwarmId,
+        evidence::Source,
+        nat::{End, LEAST_CHANCE},
+        ticket::Permit,
+    },
     protocol::{MAX_RECEIPTS, ReportReply, ReportRequest, ReportedReceipt},
     ranking::OwnWord,
 };
@@ -52,8 +57,9 @@ impl Signaling {
         Permit::verify_for_receipt(&self.tickets, &receipt.ticket, self.clock.now(), swarm, (reporter, about))
             .map_err(|_| Uncounted::Ticket)?;
         let nat = |peer| self.ranking.member(swarm, peer).map_or(Nat::Unknown, |member| member.nat);
+        let [here, there] = [reporter, about].map(|peer| End { nat: nat(peer), asn: None });
         let prefix = caller.session.prefix();
-        let source = Source { peer: reporter, prefix, can_meet: nat(reporter).can_meet(nat(about)) };
+        let source = Source { peer: reporter, prefix, can_meet: Pairs::default().chance(here, there) >= LEAST_CHANCE };
         let has_room = self.ranking.receipt(swarm, about, source, receipt.receipt(epoch));
         if has_room { Ok(()) } else { Err(Uncounted::Full) }
     }

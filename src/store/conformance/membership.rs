@@ -46,7 +46,7 @@ async fn a_member_is_kept_as_it_is(pair: Pair) {
         playhead: Some(4321.5),
         bitrate_kbps: Some(4500),
         address: Some("2001:db8::17".parse().unwrap()),
-        place: Place { asn: Some(4_200_000_000), country: Some(*b"NZ") },
+        place: Place { asn: Some(4_200_000_000), country: Some(*b"NZ"), pid: None },
         joined: after(3),
         said: Timestamp(START.0 + 4321),
         ..member(1)

@@ -76,8 +76,21 @@ pub fn read_time(bytes: [u8; 6]) -> Timestamp {
 
 /// The record of a member.
 pub fn member(member: &Member) -> Vec<u8> {
-    let Member { peer: _, upload, resting, nat, slots, degree, playhead, bitrate_kbps, address, place, joined, said } =
-        member;
+    let Member {
+        peer: _,
+        upload,
+        resting,
+        nat,
+        slots,
+        degree,
+        playhead,
+        bitrate_kbps,
+        address,
+        place,
+        tried: _,
+        joined,
+        said,
+    } = member;
     let sum = |flags: &[(bool, u8)]| flags.iter().filter(|(is, _)| *is).map(|(_, flag)| flag).sum::<u8>();
     let optional = sum(&[
         (slots.is_some(), SLOTS),
@@ -152,7 +165,12 @@ pub fn read_member(peer: PeerId, record: &[u8]) -> Option<Stored> {
         playhead: playhead.map(f32::from_bits),
         bitrate_kbps: bitrate,
         address,
-        place: Place { asn, country: country.map(|bits| u16::try_from(bits).expect("two bytes").to_be_bytes()) },
+        place: Place {
+            asn,
+            country: country.map(|bits| u16::try_from(bits).expect("two bytes").to_be_bytes()),
+            pid: None,
+        },
+        tried: false,
         joined,
         said,
     };

@@ -24,7 +24,8 @@ prop_compose! {
             playhead: numbers.2,
             bitrate_kbps: numbers.3,
             address,
-            place: Place { asn: place.0, country: place.1 },
+            tried: false,
+            place: Place { asn: place.0, country: place.1, pid: None },
             joined: Timestamp(times.0),
             said: Timestamp(times.1),
         }

@@ -1,0 +1,122 @@
+//! Who was introduced to one target a moment ago: soft reservations of its slots, and a limit on how fast it is handed
+//! out, so that the best are not drowned. A plain value; each backend node keeps its own, and takes its share of the limits.
+
+use std::time::Duration;
+
+use super::{ids::PeerId, time::Timestamp};
+
+/// How long a target's slot stays reserved for whom it was introduced to: until its own word on its links is known.
+pub const HELD_FOR: Duration = Duration::from_secs(15);
+/// Introductions to one target in any second, over all nodes.
+pub const MOST_A_SECOND: usize = 2;
+
+/// The introductions to one target.
+#[derive(Clone, Debug, Default)]
+pub struct Introduced(Vec<(PeerId, Timestamp)>);
+
+/// What stands in the way of introducing a target to a caller.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Slots that are reserved for others, on all nodes.
+    pub slots: usize,
+    /// Whether it was introduced to this caller a moment ago.
+    pub to_caller: bool,
+    /// Whether it has had as many introductions as it may for now.
+    pub is_busy: bool,
+}
+
+impl Introduced {
+    /// How things stand for `caller` on one of so many nodes.
+    pub fn held(&self, caller: PeerId, now: Timestamp, nodes: usize) -> Held {
+        let (mut slots, mut lately, mut to_caller) = (0, 0, false);
+        for (peer, at) in &self.0 {
+            let age = now.since(*at);
+            if age < HELD_FOR {
+                lately += usize::from(age < window(nodes));
+                to_caller |= *peer == caller;
+                slots += usize::from(*peer != caller);
+            }
+        }
+        Held { slots: slots * nodes.max(1), to_caller, is_busy: lately >= MOST_A_SECOND }
+    }
+
+    /// Introduces it to `caller`, for whom a slot is reserved from now on. Says whether it may be: the limit may have been
+    /// reached since [`Introduced::held`] was asked.
+    pub fn hold(&mut self, caller: PeerId, now: Timestamp, nodes: usize) -> bool {
+        self.0.retain(|(_, at)| now.since(*at) < HELD_FOR);
+        if self.held(caller, now, nodes).is_busy {
+            return false;
+        }
+        // A repeat takes no second slot, but counts against the limit: the earlier one stays until it is older than that.
+        self.0.retain(|(peer, at)| *peer != caller || now.since(*at) < window(nodes));
+        self.0.push((caller, now));
+        true
+    }
+
+    /// Whether nothing is left of it.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.0.iter().all(|(_, at)| now.since(*at) >= HELD_FOR)
+    }
+}
+
+/// How long a node lets [`MOST_A_SECOND`] introductions take: a second for each node.
+fn window(nodes: usize) -> Duration {
+    Duration::from_secs(nodes.max(1) as u64).min(HELD_FOR)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+
+    fn peer(n: u8) -> PeerId {
+        PeerId::from_bytes([n; 16])
+    }
+
+    fn after(ms: u64) -> Timestamp {
+        NOW + Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn a_slot_is_held_for_fifteen_seconds_against_everybody_else() {
+        let mut introduced = Introduced::default();
+        assert!(introduced.hold(peer(1), NOW, 1));
+        assert_eq!(introduced.held(peer(2), NOW, 1), Held { slots: 1, to_caller: false, is_busy: false });
+        assert_eq!(introduced.held(peer(1), NOW, 1), Held { slots: 0, to_caller: true, is_busy: false });
+        assert_eq!(introduced.held(peer(2), NOW, 4).slots, 4, "the other nodes do the same");
+        assert!(!introduced.is_over(after(14_999)));
+        assert_eq!(introduced.held(peer(2), after(14_999), 1).slots, 1);
+        assert_eq!(introduced.held(peer(1), after(15_000), 1), Held::default());
+        assert!(introduced.is_over(after(15_000)));
+    }
+
+    #[test]
+    fn who_comes_again_takes_no_second_slot() {
+        let mut introduced = Introduced::default();
+        for n in 0..20 {
+            assert!(introduced.hold(peer(1), after(n * 1100), 1));
+        }
+        assert_eq!(introduced.held(peer(2), after(20 * 1100), 1).slots, 1);
+    }
+
+    proptest! {
+        #[test]
+        fn never_more_than_two_in_any_second_of_each_node(calls in prop::collection::vec((0..900_u64, 0..5_u8), 1..200), nodes in 1..6_usize) {
+            let mut introduced = Introduced::default();
+            let (mut now, mut held) = (0, Vec::new());
+            for (wait, caller) in calls {
+                now += wait;
+                if introduced.hold(peer(caller), after(now), nodes) {
+                    held.push(now);
+                }
+            }
+            for three in held.windows(3) {
+                prop_assert!(three[2] - three[0] >= 1000 * nodes as u64, "{three:?}");
+            }
+            prop_assert!(introduced.0.len() <= 30);
+        }
+    }
+}

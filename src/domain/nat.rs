@@ -1,0 +1,214 @@
+//! How peers' NATs behave, and how likely two of them let a direct link through: a table to begin with, corrected by what
+//! came of attempts.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+/// How a peer's NAT maps its ports (RFC 4787, section 4.1), as its client found it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Nat {
+    /// No NAT at all.
+    Open,
+    /// Endpoint-independent mapping: reachable with a little help.
+    Eim,
+    /// Address and port dependent mapping: reachable from the two kinds above.
+    Apdm,
+    /// UDP is blocked.
+    Blocked,
+    /// Not found out.
+    #[default]
+    Unknown,
+}
+
+impl Nat {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Open, Self::Eim, Self::Apdm, Self::Blocked, Self::Unknown];
+}
+
+/// Below this chance of a direct link, two peers are not introduced, and a failure between them is nobody's fault.
+pub const LEAST_CHANCE: f32 = 0.2;
+/// The table counts like so many attempts, ...
+const CLASSES_WEIGH: f32 = 50.0;
+/// ... and what is known of two classes like so many between two networks.
+const NETWORKS_WEIGH: f32 = 20.0;
+/// Whatever is said, this share of the way from the table to certainty is not gone: nobody's reports can part two kinds
+/// that can meet.
+const KEPT: f32 = 0.25;
+
+/// Whose attempts are counted together. Both orders are the same pair: make it with [`Pair::classes`] or
+/// [`Pair::networks`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Pair {
+    /// Two kinds of NAT, the smaller one first.
+    Classes(Nat, Nat),
+    /// Two autonomous systems, the smaller number first.
+    Networks(u32, u32),
+}
+
+impl Pair {
+    /// Of two kinds of NAT.
+    pub fn classes(one: Nat, other: Nat) -> Self {
+        Self::Classes(one.min(other), one.max(other))
+    }
+
+    /// Of two autonomous systems.
+    pub fn networks(one: u32, other: u32) -> Self {
+        Self::Networks(one.min(other), one.max(other))
+    }
+}
+
+/// What came of attempts, each counted once.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Outcomes {
+    /// Links that opened.
+    pub opened: f32,
+    /// Attempts that failed.
+    pub failed: f32,
+}
+
+impl Outcomes {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self { opened: self.opened + other.opened, failed: self.failed + other.failed }
+    }
+
+    /// Both, losing weight.
+    #[must_use]
+    pub fn times(self, factor: f32) -> Self {
+        Self { opened: self.opened * factor, failed: self.failed * factor }
+    }
+
+    /// The chance that the next attempt opens, when `prior` counts like `weight` attempts (the mean of a beta
+    /// distribution).
+    pub fn chance(self, prior: f32, weight: f32) -> f32 {
+        (prior * weight + self.opened) / (weight + self.opened + self.failed)
+    }
+}
+
+/// What is known of pairs. A plain value that is swapped whole.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Pairs(HashMap<Pair, Outcomes, ahash::RandomState>);
+
+/// One end of an attempt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct End {
+    /// How its NAT behaves.
+    pub nat: Nat,
+    /// Its autonomous system, where known.
+    pub asn: Option<u32>,
+}
+
+impl Pairs {
+    /// What was counted.
+    pub fn new(counted: impl IntoIterator<Item = (Pair, Outcomes)>) -> Self {
+        Self(counted.into_iter().collect())
+    }
+
+    /// What was counted of a pair.
+    pub fn outcomes(&self, pair: Pair) -> Outcomes {
+        self.0.get(&pair).copied().unwrap_or_default()
+    }
+
+    /// All that was counted, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (Pair, Outcomes)> {
+        self.0.iter().map(|(pair, outcomes)| (*pair, *outcomes))
+    }
+
+    /// The chance that a direct attempt between two kinds of NAT opens a link.
+    pub fn chance_of_classes(&self, one: Nat, other: Nat) -> f32 {
+        let prior = prior(one, other);
+        if prior <= 0.0 {
+            return 0.0; // UDP that is blocked is not learned away
+        }
+        let learned = self.outcomes(Pair::classes(one, other)).chance(prior, CLASSES_WEIGH);
+        within(learned, prior)
+    }
+
+    /// The chance that a direct attempt between these two opens a link.
+    pub fn chance(&self, one: End, other: End) -> f32 {
+        let classes = self.chance_of_classes(one.nat, other.nat);
+        let (Some(a), Some(b)) = (one.asn, other.asn) else { return classes };
+        if classes <= 0.0 {
+            return 0.0;
+        }
+        let Some(outcomes) = self.0.get(&Pair::networks(a, b)) else { return classes };
+        within(outcomes.chance(classes, NETWORKS_WEIGH), prior(one.nat, other.nat))
+    }
+}
+
+/// Neither certain nor hopeless, however much is said.
+fn within(learned: f32, prior: f32) -> f32 {
+    learned.clamp(prior * KEPT, 1.0 - (1.0 - prior) * KEPT)
+}
+
+/// The chance to begin with. Who has no NAT, or one that maps independently of the endpoint, is reached by hole punching
+/// (RFC 5128, section 3.3); 82 % of NATs let UDP through so (Ford, Srisuresh, Kegel: Peer-to-Peer Communication Across Network
+/// Address Translators, 2005). Against address and port dependent mapping it depends on the other side's filtering (RFC 4787,
+/// section 5), and two of those do not meet but by luck. What is unknown is as of a usual mix of the others.
+pub const fn prior(one: Nat, other: Nat) -> f32 {
+    use Nat::{Apdm, Blocked, Eim, Open, Unknown};
+    match (one, other) {
+        (Blocked, _) | (_, Blocked) => 0.0,
+        (Open, Open) => 0.98,
+        (Open, Eim) | (Eim, Open) => 0.96,
+        (Open, Apdm) | (Apdm, Open) => 0.93,
+        (Eim, Eim) => 0.9,
+        (Open, Unknown) | (Unknown, Open) => 0.85,
+        (Eim, Unknown) | (Unknown, Eim) => 0.75,
+        (Unknown, Unknown) => 0.6,
+        (Eim, Apdm) | (Apdm, Eim) => 0.5,
+        (Apdm, Unknown) | (Unknown, Apdm) => 0.4,
+        (Apdm, Apdm) => 0.05,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn end(nat: Nat) -> End {
+        End { nat, asn: None }
+    }
+
+    #[test]
+    fn the_table_knows_no_order_and_only_the_hopeless_are_kept_apart() {
+        for one in Nat::ALL {
+            for other in Nat::ALL {
+                assert!((prior(one, other) - prior(other, one)).abs() < f32::EPSILON);
+                let hopeless = one == Nat::Blocked || other == Nat::Blocked || (one, other) == (Nat::Apdm, Nat::Apdm);
+                let chance = Pairs::default().chance(end(one), end(other));
+                assert_eq!(chance < LEAST_CHANCE, hopeless, "{one:?} and {other:?}: {chance}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_came_of_attempts_corrects_the_table_but_never_parts_who_can_meet() {
+        let learned = |opened, failed| {
+            let pairs = Pairs::new([(Pair::classes(Nat::Apdm, Nat::Eim), Outcomes { opened, failed })]);
+            pairs.chance(end(Nat::Eim), end(Nat::Apdm))
+        };
+        assert!((learned(0.0, 0.0) - 0.5).abs() < 1e-6);
+        assert!((learned(90.0, 10.0) - 115.0 / 150.0).abs() < 1e-6);
+        assert!((learned(0.0, 1e9) - 0.125).abs() < 1e-6);
+        let slandered = Pairs::new([(Pair::classes(Nat::Eim, Nat::Eim), Outcomes { opened: 0.0, failed: 1e9 })]);
+        assert!(slandered.chance(end(Nat::Eim), end(Nat::Eim)) >= LEAST_CHANCE);
+        let praised = Pairs::new([
+            (Pair::classes(Nat::Apdm, Nat::Apdm), Outcomes { opened: 1e9, failed: 0.0 }),
+            (Pair::classes(Nat::Blocked, Nat::Open), Outcomes { opened: 1e9, failed: 0.0 }),
+        ]);
+        assert!(praised.chance(end(Nat::Apdm), end(Nat::Apdm)) > 0.7, "prediction of ports may work");
+        assert!(praised.chance(end(Nat::Blocked), end(Nat::Open)) <= 0.0);
+    }
+
+    #[test]
+    fn two_networks_are_learned_on_top_of_their_classes() {
+        let end = |asn| End { nat: Nat::Eim, asn: Some(asn) };
+        let pairs = Pairs::new([(Pair::networks(7, 3), Outcomes { opened: 0.0, failed: 60.0 })]);
+        assert!((pairs.chance(end(3), end(7)) - 0.9 * 20.0 / 80.0).abs() < 1e-6);
+        assert!((pairs.chance(end(3), end(3)) - 0.9).abs() < 1e-6);
+    }
+}

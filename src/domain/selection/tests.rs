@@ -1,0 +1,1 @@
+//! The draw against its promises and against its exact distribution.
