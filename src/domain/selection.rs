@@ -342,8 +342,9 @@ fn content(wish: &Wish<'_>, member: &Member, now: Timestamp) -> f32 {
     if wish.urgent && lead < -BEHIND {
         return LEAST_CONTENT;
     }
-    let falling = |from: f32, to: f32| 1.0 - (1.0 - LEAST_CONTENT) * ((lead - from) / (to - from)).clamp(0.0, 1.0);
-    if lead > AHEAD { falling(AHEAD, FAR_AHEAD) } else { falling(-BEHIND, -FAR_BEHIND) }
+    let left = |from: f32, to: f32| 1.0 - ((lead - from) / (to - from)).clamp(0.0, 1.0);
+    let left = if lead > AHEAD { left(AHEAD, FAR_AHEAD) } else { left(-BEHIND, -FAR_BEHIND) };
+    LEAST_CONTENT + (1.0 - LEAST_CONTENT) * left
 }
 
 /// One place in five, a fraction of one by chance.

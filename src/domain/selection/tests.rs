@@ -1,1 +1,309 @@
-//! The draw against its promises and against its exact distribution.
+//! The draw against its promises, and against its exact distribution.
+
+use std::{collections::HashMap, net::Ipv4Addr, time::Duration};
+
+use proptest::{option, prelude::*, sample::select};
+use rand::{SeedableRng, rngs::StdRng};
+
+use super::*;
+use crate::domain::{Pid, Place};
+
+const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+
+fn peer(n: u8) -> PeerId {
+    PeerId::from_bytes([n; 16])
+}
+
+/// Somebody well known, near in nothing, with all slots free.
+fn candidate(n: u8, score: u16) -> Candidate {
+    let member = Member { nat: Nat::Open, tried: true, slots: Some(10), ..Member::new(peer(n), NOW) };
+    Candidate { ranked: Ranked { member, score: Score::from_fixed(score), seen: NOW }, held: Held::default() }
+}
+
+fn wish(want: usize) -> Wish<'static> {
+    Wish {
+        caller: peer(255),
+        at: Whereabouts::default(),
+        nat: Nat::Open,
+        playhead: None,
+        urgent: false,
+        want,
+        exclude: &[],
+    }
+}
+
+/// Without any knowledge.
+fn with_terrain<T>(work: impl FnOnce(&Terrain<'_>) -> T) -> T {
+    let (costs, pairs) = (CostMap::default(), Pairs::default());
+    work(&Terrain { costs: &costs, pairs: &pairs, slots: 12, now: NOW })
+}
+
+fn draw(candidates: &[Candidate], wish: &Wish<'_>, seed: u64) -> Vec<PeerId> {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let list = with_terrain(|terrain| choose(candidates.to_vec(), wish, terrain, &mut rng, |_| true));
+    list.into_iter().map(|ranked| ranked.member.peer).collect()
+}
+
+fn judged(candidate: Candidate, wish: &Wish<'_>) -> Judged {
+    let mut rng = StdRng::seed_from_u64(1);
+    with_terrain(|terrain| explain(vec![candidate], wish, terrain, &mut rng)).pop().unwrap()
+}
+
+/// How often each outcome came, against how often it should have, as chi-square.
+fn chi_square<K: std::hash::Hash + Eq + std::fmt::Debug>(
+    counted: &HashMap<K, u32>,
+    expected: impl IntoIterator<Item = (K, f64)>,
+    runs: u32,
+) -> f64 {
+    let mut seen = 0;
+    let chi = expected.into_iter().map(|(outcome, probability)| {
+        let (is, should) = (counted.get(&outcome).copied().unwrap_or(0), probability * f64::from(runs));
+        assert!(should > 10.0, "too few of {outcome:?} to judge");
+        seen += is;
+        (f64::from(is) - should).powi(2) / should
+    });
+    let chi = chi.sum();
+    assert_eq!(seen, runs, "nothing else came out");
+    chi
+}
+
+#[test]
+fn pairs_are_drawn_with_exactly_the_probability_of_their_weights() {
+    const RUNS: u32 = 100_000;
+    let scores = [500, 1500, 3000, 6000, 10_000];
+    let all: f64 = scores.iter().map(|score| f64::from(*score)).sum();
+    let candidates: Vec<_> = (0..).zip(scores).map(|(n, score)| candidate(n, score)).collect();
+    let mut rng = StdRng::seed_from_u64(7);
+    let mut counted = HashMap::new();
+    for _ in 0..RUNS {
+        let list = with_terrain(|terrain| choose(candidates.clone(), &wish(2), terrain, &mut rng, |_| true));
+        *counted.entry((list[0].member.peer, list[1].member.peer)).or_default() += 1;
+    }
+    // Without replacement: the first by its share of all weights, the second by its share of what is left.
+    let pairs = (0..5_u8).flat_map(|a| (0..5_u8).filter(move |b| *b != a).map(move |b| (a, b)));
+    let expected = pairs.map(|(a, b)| {
+        let [first, second] = [a, b].map(|n| f64::from(scores[usize::from(n)]));
+        ((peer(a), peer(b)), first / all * second / (all - first))
+    });
+    // 19 degrees of freedom: below 43.8 in 999 of 1,000 worlds.
+    let chi = chi_square(&counted, expected, RUNS);
+    assert!(chi < 43.8, "chi-square {chi}");
+}
+
+#[test]
+fn every_factor_counts_in_proportion() {
+    const RUNS: u32 = 40_000;
+    let mut candidates: Vec<_> = (0..5).map(|n| candidate(n, 10_000)).collect();
+    let here = Place { asn: Some(7), country: Some(*b"NZ"), pid: None };
+    for candidate in &mut candidates {
+        candidate.ranked.member.place = here;
+    }
+    candidates[1].ranked.member.place.asn = Some(8); // same country: 0.5
+    candidates[2].ranked.member.degree = 6; // 4 of 10 free: 0.4
+    candidates[3].held.slots = 9; // 1 of 10: 0.1
+    candidates[4].ranked.member.playhead = Some(1000.0 + 180.0); // half way from 60 to 300: 0.55
+    let wish = Wish { at: Whereabouts { place: here, prefix: None }, playhead: Some(1000.0), ..wish(1) };
+    let weights = [1.0, 0.5, 0.4, 0.1, 0.55];
+    let all: f64 = weights.iter().sum();
+    let mut rng = StdRng::seed_from_u64(8);
+    let mut counted = HashMap::new();
+    for _ in 0..RUNS {
+        let list = with_terrain(|terrain| choose(candidates.clone(), &wish, terrain, &mut rng, |_| true));
+        *counted.entry(list[0].member.peer).or_default() += 1;
+    }
+    let expected = (0..).zip(weights).map(|(n, weight)| (peer(n), weight / all));
+    // 4 degrees of freedom: below 18.5 in 999 of 1,000 worlds.
+    let chi = chi_square(&counted, expected, RUNS);
+    assert!(chi < 18.5, "chi-square {chi}: {counted:?}");
+}
+
+#[test]
+fn one_place_in_five_goes_to_those_yet_to_be_tried() {
+    const RUNS: u32 = 20_000;
+    // One newcomer whom nobody would draw, among eleven of the best.
+    let mut candidates: Vec<_> = (0..12).map(|n| candidate(n, 10_000)).collect();
+    candidates[0].ranked.score = Score::from_fixed(1);
+    let mut rng = StdRng::seed_from_u64(9);
+    let mut count = |tried: bool, wish: &Wish<'_>| {
+        candidates[0].ranked.member.tried = tried;
+        let lists =
+            (0..RUNS).map(|_| with_terrain(|terrain| choose(candidates.clone(), wish, terrain, &mut rng, |_| true)));
+        f64::from(
+            u32::try_from(lists.filter(|list| list.iter().any(|row| row.member.peer == peer(0))).count()).unwrap(),
+        ) / f64::from(RUNS)
+    };
+    // Four standard deviations: 0.014.
+    assert!((count(false, &wish(3)) - 0.6).abs() < 0.014);
+    assert!((count(false, &wish(1)) - 0.2).abs() < 0.014);
+    assert!(count(false, &wish(8)) > 0.999);
+    assert!(count(true, &wish(3)) < 0.001);
+    assert!(count(false, &Wish { urgent: true, ..wish(3) }) < 0.001, "who is about to run out tries nothing");
+}
+
+#[test]
+fn an_urgent_list_is_of_those_who_proved_themselves() {
+    const RUNS: u32 = 20_000;
+    let candidates = [candidate(0, 2500), candidate(1, 5000)];
+    let mut counted = HashMap::new();
+    for seed in 0..u64::from(RUNS) {
+        *counted.entry(draw(&candidates, &Wish { urgent: true, ..wish(1) }, seed)[0]).or_default() += 1;
+    }
+    let chi = chi_square(&counted, [(peer(0), 0.2), (peer(1), 0.8)], RUNS);
+    assert!(chi < 10.8, "chi-square {chi}");
+}
+
+#[test]
+fn content_is_what_lies_just_ahead() {
+    let wish = |urgent| Wish { playhead: Some(1000.0), urgent, ..wish(1) };
+    let at = |lead: f32, urgent| {
+        let mut candidate = candidate(1, 5000);
+        candidate.ranked.member.said = NOW - Duration::from_secs(20);
+        candidate.ranked.member.playhead = Some(980.0 + lead);
+        judged(candidate, &wish(urgent)).factors.unwrap().content
+    };
+    for (lead, expected) in
+        [(0.0, 1.0), (60.0, 1.0), (180.0, 0.55), (300.0, 0.1), (9000.0, 0.1), (-5.0, 1.0), (-32.5, 0.55)]
+    {
+        assert!((at(lead, false) - expected).abs() < 1e-3, "{lead} s ahead: {}", at(lead, false));
+    }
+    assert!((at(-30.0, true) - 0.1).abs() < 1e-6);
+    assert!((at(10.0, true) - 1.0).abs() < 1e-6);
+    assert!((judged(candidate(1, 5000), &wish(true)).factors.unwrap().content - 1.0).abs() < 1e-6);
+}
+
+#[test]
+fn a_short_list_overlooks_one_thing_after_the_other() {
+    let mut elsewhere = candidate(1, 5000);
+    elsewhere.ranked.member.playhead = Some(9000.0);
+    let mut tried = candidate(2, 5000);
+    tried.held.to_caller = true;
+    let mut full = candidate(3, 5000);
+    full.held.slots = 12;
+    let prefixed: Vec<_> = (4..7)
+        .map(|n| {
+            let mut candidate = candidate(n, 5000);
+            candidate.ranked.member.address = Some(Ipv4Addr::new(192, 0, 2, n).into());
+            candidate
+        })
+        .collect();
+    let mut all = vec![elsewhere, tried, full];
+    all.extend(prefixed);
+    for seed in 0..200 {
+        let list = |want| {
+            let mut list = draw(&all, &Wish { playhead: Some(1000.0), ..wish(want) }, seed);
+            list.sort_unstable();
+            list.iter().map(|peer| peer.as_bytes()[0]).collect::<Vec<_>>()
+        };
+        // Two of the prefix are half of what is wanted, so there it ends.
+        assert!(list(4).len() == 2 && list(4).iter().all(|n| *n >= 4));
+        assert!(list(5).len() == 3 && list(5).contains(&1));
+        assert!(list(7).len() == 4 && list(7).contains(&2) && !list(7).contains(&3));
+        assert!(list(9).len() == 5 && list(9).contains(&3));
+        assert_eq!(list(11), [1, 2, 3, 4, 5, 6]);
+    }
+    let mut overfull = candidate(8, 5000);
+    overfull.held.slots = 13;
+    assert_eq!(judged(overfull, &wish(16)).fate, Fate::Unfit(Unfit::Full));
+    let mut none = candidate(9, 5000);
+    none.ranked.member.slots = Some(0);
+    assert_eq!(judged(none, &wish(16)).fate, Fate::Unfit(Unfit::Full), "who takes none is asked for none");
+}
+
+#[test]
+fn who_cannot_be_reserved_makes_place_for_the_next() {
+    let candidates: Vec<_> = (0..9).map(|n| candidate(n, 5000)).collect();
+    let mut asked = Vec::new();
+    let reserve = |peer: PeerId| {
+        asked.push(peer);
+        asked.len() > 3
+    };
+    let mut rng = StdRng::seed_from_u64(1);
+    let list = with_terrain(|terrain| choose(candidates, &wish(4), terrain, &mut rng, reserve));
+    assert_eq!(list.iter().map(|row| row.member.peer).collect::<Vec<_>>(), asked[3..]);
+    assert_eq!(asked.len(), 7, "each is asked for once");
+}
+
+#[test]
+fn what_is_explained_is_what_is_drawn() {
+    let mut candidates: Vec<_> = (0..20).map(|n| candidate(n, 500 * u16::from(n))).collect();
+    candidates[3].held.is_busy = true;
+    candidates[4].ranked.member.nat = Nat::Blocked;
+    candidates[5].ranked.member.tried = false;
+    for seed in 0..50 {
+        let explained =
+            with_terrain(|terrain| explain(candidates.clone(), &wish(5), terrain, &mut StdRng::seed_from_u64(seed)));
+        assert_eq!(explained.len(), 20);
+        let mut listed: Vec<_> =
+            explained.iter().filter(|judged| judged.fate.is_listed()).map(|judged| judged.ranked.member.peer).collect();
+        let mut list = draw(&candidates, &wish(5), seed);
+        listed.sort_unstable();
+        list.sort_unstable();
+        assert_eq!(listed, list);
+        assert_eq!(explained[0].fate, Fate::Unfit(Unfit::NotAdmitted));
+        assert_eq!(explained[3].fate, Fate::Unfit(Unfit::Busy));
+        assert_eq!(explained[4].fate, Fate::Unfit(Unfit::Nat));
+        assert_eq!(explained[5].fate, Fate::Explored);
+    }
+}
+
+prop_compose! {
+    fn candidates()(
+        n in 0..40_u8,
+        score in select(vec![0_u16, 500, 1500, 9000]),
+        nat in select(&Nat::ALL[..]),
+        network in option::of(0..4_u8),
+        (slots, degree) in (option::of(0..6_u16), 0..9_u16),
+        playhead in option::of(0_f32..2000.0),
+        (asn, country) in (option::of(0..3_u32), option::of(select(vec![*b"NZ", *b"AU"]))),
+        (tried, held, to_caller, is_busy) in (any::<bool>(), 0..9_usize, any::<bool>(), any::<bool>()),
+    ) -> Candidate {
+        let place = Place { asn, country, pid: asn.map(|asn| Pid(u16::try_from(asn).unwrap())) };
+        let address = network.map(|network| Ipv4Addr::new(192, 0, network, n).into());
+        let member = Member { nat, address, slots, degree, playhead, place, tried, ..Member::new(peer(n), NOW) };
+        Candidate {
+            ranked: Ranked { member, score: Score::from_fixed(score), seen: NOW },
+            held: Held { slots: held, to_caller, is_busy },
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_list_keeps_its_promises(
+        mut candidates in prop::collection::vec(candidates(), 0..60),
+        want in 0..=16_usize,
+        exclude in prop::collection::vec(0..40_u8, 0..20),
+        (nat, playhead, urgent, seed) in (select(&Nat::ALL[..]), option::of(0_f32..2000.0), any::<bool>(), any::<u64>()),
+    ) {
+        candidates.sort_by_key(|candidate| candidate.ranked.member.peer);
+        candidates.dedup_by_key(|candidate| candidate.ranked.member.peer);
+        let exclude: Vec<_> = exclude.into_iter().map(peer).collect();
+        let wish = Wish { caller: peer(0), nat, playhead, urgent, exclude: &exclude, ..wish(want) };
+        let chance = |member: &Member| Pairs::default().chance_of_classes(nat, member.nat);
+        let is_possible = |Candidate { ranked: Ranked { member, score, .. }, held }: &&Candidate| {
+            let slots = member.slots.map_or(12, usize::from);
+            *score > Score::ZERO && member.peer != wish.caller && !exclude.contains(&member.peer)
+                && chance(member) >= LEAST_CHANCE && !held.is_busy
+                && slots > 0 && usize::from(member.degree) + held.slots < slots + 3
+        };
+        let possible = candidates.iter().filter(is_possible).count();
+        let list = draw(&candidates, &wish, seed);
+        prop_assert!(list.len() <= want);
+        // Always somebody when somebody is possible, and half of what is wanted where there are as many.
+        prop_assert!(list.len() >= possible.min(want.div_ceil(2)), "{} of {possible} possible", list.len());
+        let rows: Vec<_> = list
+            .iter()
+            .map(|peer| candidates.iter().find(|candidate| candidate.ranked.member.peer == *peer).unwrap())
+            .collect();
+        prop_assert!(rows.iter().all(is_possible));
+        let mut names = list.clone();
+        names.sort_unstable();
+        names.dedup();
+        prop_assert_eq!(names.len(), list.len(), "nobody twice");
+        for network in 0..4 {
+            let prefix = Prefix::of([192, 0, network, 1].into());
+            let of_it = rows.iter().filter(|row| row.ranked.member.prefix() == Some(prefix)).count();
+            prop_assert!(of_it <= MOST_OF_A_PREFIX || list.len() <= want.div_ceil(2), "{of_it} of one prefix");
+        }
+    }
+}
