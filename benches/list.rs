@@ -70,8 +70,11 @@ fn list(criterion: &mut Criterion) {
             let terrain = Terrain { costs: &costs, pairs: &pairs, slots: 12, now: clock.now() };
             let chosen = selection::choose(candidates, &wish, &terrain, &mut rand::rng(), |_| true);
             let permit = Permit { kind: TicketKind::Offer, same_address: false, expires: clock.now() };
-            let tickets: Vec<_> =
-                chosen.iter().map(|row| permit.issue(&keys, &swarm, caller.peer, row.member.peer)).collect();
+            let tickets: Vec<_> = chosen
+                .listed
+                .iter()
+                .map(|row| permit.issue(&keys, &swarm, caller.peer, row.ranked.member.peer))
+                .collect();
             assert_eq!(tickets.len(), 8);
             black_box(tickets)
         });

@@ -69,6 +69,11 @@ impl Member {
         self.upload && !self.resting
     }
 
+    /// Where in the content it is by now, in seconds, if it plays on.
+    pub fn playhead_at(&self, now: Timestamp) -> Option<f32> {
+        self.playhead.map(|then| then + now.since(self.said).as_secs_f32())
+    }
+
     /// Where it is.
     pub fn whereabouts(&self) -> Whereabouts {
         Whereabouts { place: self.place, prefix: self.prefix() }

@@ -61,9 +61,9 @@ pub struct Wish<'a> {
 }
 
 impl Wish<'_> {
-    /// How many candidates to look for.
+    /// How many candidates to look for, so that enough are left whoever of them is excluded.
     pub const fn sample(&self) -> usize {
-        if self.want == 0 { 0 } else { CANDIDATES }
+        if self.want == 0 { 0 } else { CANDIDATES + self.exclude.len() + 1 }
     }
 
     /// Whether this one can be a candidate at all: offered, not the caller, not excluded.
@@ -183,26 +183,29 @@ pub struct Judged {
     pub fate: Fate,
 }
 
-/// Draws a list, in the order in which it was drawn: never the caller, nobody excluded, nobody incompatible, at most `want`, and somebody
-/// where anybody is possible. `reserve` holds a slot of a pick, and says whether it could.
+/// What was drawn.
+#[derive(Debug)]
+pub struct Drawn {
+    /// Who is in the list, in the order in which they were drawn.
+    pub listed: Vec<Judged>,
+    /// The other candidates, in no order.
+    pub others: Vec<Judged>,
+}
+
+/// Draws a list: never the caller, nobody excluded, nobody incompatible, at most `want`, and somebody where anybody is
+/// possible. `reserve` holds a slot of a pick, and says whether it could.
 pub fn choose(
     candidates: Vec<Candidate>,
     wish: &Wish<'_>,
     terrain: &Terrain<'_>,
     rng: &mut impl Rng,
     reserve: impl FnMut(PeerId) -> bool,
-) -> Vec<Ranked> {
+) -> Drawn {
     let mut draw = Draw::new(candidates, wish, terrain);
-    let listed = draw.run(wish, rng, reserve);
-    let mut ranked: Vec<_> = draw.judged.into_iter().map(|judged| Some(judged.ranked)).collect();
-    listed.into_iter().map(|at| ranked[at].take().expect("nobody is drawn twice")).collect()
-}
-
-/// The same, with what became of each candidate; nothing is reserved.
-pub fn explain(candidates: Vec<Candidate>, wish: &Wish<'_>, terrain: &Terrain<'_>, rng: &mut impl Rng) -> Vec<Judged> {
-    let mut draw = Draw::new(candidates, wish, terrain);
-    draw.run(wish, rng, |_| true);
-    draw.judged
+    draw.run(wish, rng, reserve);
+    let mut judged: Vec<_> = draw.judged.into_iter().map(Some).collect();
+    let listed = draw.listed.into_iter().map(|at| judged[at].take().expect("nobody is drawn twice")).collect();
+    Drawn { listed, others: judged.into_iter().flatten().collect() }
 }
 
 struct Draw {
@@ -220,7 +223,7 @@ impl Draw {
         Self { judged: candidates.into_iter().map(judge).collect(), listed: Vec::with_capacity(wish.want) }
     }
 
-    fn run(&mut self, wish: &Wish<'_>, rng: &mut impl Rng, mut reserve: impl FnMut(PeerId) -> bool) -> Vec<usize> {
+    fn run(&mut self, wish: &Wish<'_>, rng: &mut impl Rng, mut reserve: impl FnMut(PeerId) -> bool) {
         let places = if wish.urgent { 0 } else { places_to_explore(wish.want, rng) };
         if places > 0 {
             let untried = |judged: &Judged| judged.factors.filter(|_| !judged.ranked.member.tried);
@@ -236,7 +239,6 @@ impl Draw {
         for step in [Step::Playhead, Step::Tried, Step::Slots, Step::Prefix] {
             self.take(&order, step, enough, Fate::Drawn, &mut reserve);
         }
-        std::mem::take(&mut self.listed)
     }
 
     /// Weighted sampling without replacement: the order of `ln(u) / weight`, the largest first (Efraimidis, Spirakis:
@@ -337,8 +339,8 @@ fn free(member: &Member, held: usize, usual: usize) -> Option<(f32, bool)> {
 
 /// How much of what the caller needs next a candidate has, by where both are in the content. Unknown counts as all.
 fn content(wish: &Wish<'_>, member: &Member, now: Timestamp) -> f32 {
-    let (Some(caller), Some(then)) = (wish.playhead, member.playhead) else { return 1.0 };
-    let lead = then + now.since(member.said).as_secs_f32() - caller;
+    let (Some(caller), Some(candidate)) = (wish.playhead, member.playhead_at(now)) else { return 1.0 };
+    let lead = candidate - caller;
     if wish.urgent && lead < -BEHIND {
         return LEAST_CONTENT;
     }

@@ -30,6 +30,10 @@ pub struct Claims {
     /// Whether the bearer may upload; yes where it is not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upload: Option<bool>,
+    /// Whether the bearer may ask why its lists are as they are; no where it is not said. For people who try things out:
+    /// it shows what is known of others.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub explain: bool,
     /// Changes to the client policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<PolicyOverrides>,
@@ -39,7 +43,7 @@ impl Claims {
     /// Claims that allow `swarms` until `expires`, and say nothing else.
     #[must_use]
     pub fn until(expires: Timestamp, swarms: Vec<SwarmPattern>) -> Self {
-        Self { exp: expires.seconds(), nbf: None, swarms, sub: None, upload: None, policy: None }
+        Self { exp: expires.seconds(), nbf: None, swarms, sub: None, upload: None, explain: false, policy: None }
     }
 }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 use crate::domain::{
     Nat, PeerId, SwarmId,
-    selection::{MAX_EXCLUDE, MAX_WANT},
+    selection::{Fate, Judged, MAX_EXCLUDE, MAX_WANT, Step, Unfit},
 };
 
 /// Furthest into a content that anybody can be, in seconds: 30 years, for streams that count from the epoch.
@@ -65,6 +65,12 @@ pub struct PeersRequest {
     /// Seconds into the content.
     #[serde(default, deserialize_with = "playhead")]
     pub playhead: Option<f32>,
+    /// It is about to run out of data: only peers that have proved themselves and have what comes next will do.
+    #[serde(default)]
+    pub urgent: bool,
+    /// It wants to know why the list is as it is. Its token must allow that.
+    #[serde(default)]
+    pub explain: bool,
 }
 
 /// `leave`: the caller is listed no longer.
@@ -87,6 +93,9 @@ pub struct PeerList {
     /// offered to nobody, and its calls are no sign of life. It should join again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub joined: Option<bool>,
+    /// Candidates that are not in the list; only when asked for reasons.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub others: Option<Vec<Other>>,
     /// The store has been away for a while: the list is what was known before.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub stale: bool,
@@ -103,14 +112,92 @@ pub struct Peer {
     pub score: f64,
     /// How near.
     pub near: Near,
+    /// Why it is here; only when asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasons: Option<Reasons>,
+}
+
+/// A candidate that is not in the list.
+#[derive(Debug, Serialize)]
+pub struct Other {
+    /// Who.
+    pub peer: PeerId,
+    /// Why not.
+    pub reasons: Reasons,
+}
+
+/// What became of a candidate, and what spoke for it. Factors are from 0 to 1, their product is the weight in the draw; none
+/// where nothing could speak for it.
+#[derive(Debug, Serialize)]
+pub struct Reasons {
+    /// In the list: `drawn`, or `explored` (a place for those that are yet to be tried). Not there: `not_drawn`, or what
+    /// rules it out: `not_admitted`, `apart`, `nat`, `full`, `busy`.
+    pub fate: &'static str,
+    /// What was overlooked, or would have had to be: `playhead`, `tried`, `slots`, `prefix`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overlooked: Option<&'static str>,
+    /// How good an uploader it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub score: Option<f32>,
+    /// How near.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locality: Option<f32>,
+    /// The chance that a link opens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nat: Option<f32>,
+    /// The share of its slots that is free.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub free: Option<f32>,
+    /// How much it has of what the caller needs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content: Option<f32>,
+    /// All of these.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight: Option<f32>,
+}
+
+impl From<&Judged> for Reasons {
+    fn from(Judged { factors, fate, .. }: &Judged) -> Self {
+        let step = |step| match step {
+            Step::Fits => None,
+            Step::Playhead => Some("playhead"),
+            Step::Tried => Some("tried"),
+            Step::Slots => Some("slots"),
+            Step::Prefix => Some("prefix"),
+        };
+        let (fate, overlooked) = match *fate {
+            Fate::Explored => ("explored", None),
+            Fate::Drawn(overlooked) => ("drawn", step(overlooked)),
+            Fate::Passed(needed) => ("not_drawn", step(needed)),
+            Fate::Unfit(Unfit::NotAdmitted) => ("not_admitted", None),
+            Fate::Unfit(Unfit::Apart) => ("apart", None),
+            Fate::Unfit(Unfit::Nat) => ("nat", None),
+            Fate::Unfit(Unfit::Full) => ("full", None),
+            Fate::Unfit(Unfit::Busy) => ("busy", None),
+        };
+        Self {
+            fate,
+            overlooked,
+            score: factors.map(|factors| factors.score),
+            locality: factors.map(|factors| factors.locality),
+            nat: factors.map(|factors| factors.nat),
+            free: factors.map(|factors| factors.free),
+            content: factors.map(|factors| factors.content),
+            weight: factors.map(|factors| factors.weight()),
+        }
+    }
 }
 
 /// How near another peer is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Near {
     /// Behind the same public address.
     Lan,
+    /// In the same network: one autonomous system, or one address prefix.
+    Asn,
+    /// In the same country.
+    Country,
     /// Anywhere else, or not known.
     Far,
 }

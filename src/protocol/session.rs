@@ -19,6 +19,9 @@ pub struct Session {
     /// Whether it keeps a peer id from before: then another connection may have the same one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub resumed: bool,
+    /// Whether the token lets it ask why its lists are as they are.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub explain: bool,
     /// Peers it wants when it does not say.
     pub want: u8,
     /// Its public address, where the gateway passes it on. Centrifugo keeps it beside the connection that it came with.

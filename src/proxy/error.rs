@@ -57,7 +57,7 @@ impl ProxyError {
             }
             Self::Relay(error) => relay_code(error),
             Self::Call(CallError::SessionExpired) => Code::Unauthorized,
-            Self::Call(CallError::SwarmNotAllowed) => Code::Forbidden,
+            Self::Call(CallError::SwarmNotAllowed | CallError::ExplainNotAllowed) => Code::Forbidden,
             Self::UnknownMethod | Self::UnknownEvent => Code::UnknownMethod,
             Self::TooLarge(_) | Self::Call(CallError::TooManySignals | CallError::TooManyReceipts) => Code::TooLarge,
             Self::Call(CallError::GatewayAway | CallError::Ranking(RankingError::Full)) => Code::Unavailable,

@@ -20,6 +20,8 @@ pub struct RankingMetrics {
     pub lost: Counter,
     /// Peers of whom something waits to be judged.
     pub dirty: Gauge,
+    /// Targets of whom a slot is reserved.
+    pub introduced: Gauge,
     /// Joins that the store does not know of yet.
     pub kept_joins: Gauge,
     /// Pulling a swarm.
@@ -62,6 +64,7 @@ impl RankingMetrics {
             judged: counter!("starling_ranking_judged_total"),
             lost: counter!("starling_ranking_judged_again_total"),
             dirty: gauge!("starling_ranking_dirty_peers"),
+            introduced: gauge!("starling_ranking_introduced_peers"),
             kept_joins: gauge!("starling_ranking_kept_joins"),
             pull_seconds: histogram!("starling_ranking_pull_seconds"),
             snapshot_age: gauge!("starling_ranking_snapshot_age_seconds"),

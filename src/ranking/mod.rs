@@ -2,6 +2,7 @@
 //! what it hears goes to the store behind the calls, in loops. Nothing here fails because the store is away.
 
 mod hints;
+mod introductions;
 mod metrics;
 mod ranker;
 mod refresher;
@@ -28,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
-    domain::{Member, PeerId, Ranked, Receipt, Score, SwarmId, Whereabouts, evidence::Source},
+    domain::{Member, PeerId, Ranked, Receipt, Score, SwarmId, Whereabouts, evidence::Source, introductions::Held},
     store::{Found, Gone, Store, StoreError},
 };
 
@@ -39,6 +40,7 @@ pub use reports::{OwnWord, Said};
 pub use snapshot::Snapshot;
 pub use writer::Writer;
 
+use introductions::Introductions;
 use metrics::RankingMetrics;
 use view::View;
 
@@ -102,6 +104,7 @@ pub struct Ranking {
     // Peers of whom something waits to be judged.
     waiting: AtomicUsize,
     hints: Mutex<Vec<Gone>>,
+    introductions: Introductions,
     // Swarms whose copy is wanted at once.
     wanted: mpsc::Sender<SwarmId>,
     nodes: AtomicUsize,
@@ -121,6 +124,7 @@ impl Ranking {
             memberships: DashMap::default(),
             waiting: AtomicUsize::new(0),
             hints: Mutex::default(),
+            introductions: Introductions::default(),
             wanted,
             nodes: AtomicUsize::new(1),
             metrics: RankingMetrics::new(),
@@ -230,6 +234,16 @@ impl Ranking {
             }
         }
         was_member
+    }
+
+    /// What is reserved of `target` for others than `caller`.
+    pub fn held(&self, target: PeerId, caller: PeerId) -> Held {
+        self.introductions.held(target, caller, self.clock.now(), self.live_nodes())
+    }
+
+    /// Introduces `target` to `caller`: one of its slots is reserved for a moment. Says whether it may be introduced now.
+    pub fn introduce(&self, target: PeerId, caller: PeerId) -> bool {
+        self.introductions.hold(target, caller, self.clock.now(), self.live_nodes())
     }
 
     /// Whether the peer is known to have left and not come back. No round trip.

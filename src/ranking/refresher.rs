@@ -106,6 +106,7 @@ impl Refresher {
         let metrics = &self.ranking.metrics;
         metrics.snapshot_age.set(age);
         let waiting = self.ranking.waiting.load(Relaxed);
+        let introduced = self.ranking.introductions.forget(now);
         #[expect(clippy::cast_precision_loss, reason = "counts of peers are far below 2^52")]
         for (gauge, count) in [
             (&metrics.live, live),
@@ -113,6 +114,7 @@ impl Refresher {
             (&metrics.kept_joins, kept),
             (&metrics.swarms, swarms),
             (&metrics.dirty, waiting),
+            (&metrics.introduced, introduced),
         ] {
             gauge.set(count as f64);
         }

@@ -8,7 +8,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use indexmap::IndexMap;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{RwLock, RwLockWriteGuard};
 use rand::RngExt;
 use tokio::time::Instant;
 
@@ -35,10 +35,11 @@ pub struct View {
     /// What waits to be judged.
     pub reports: Reports,
     snapshot: ArcSwap<Snapshot>,
-    state: Mutex<State>,
+    state: RwLock<State>,
 }
 
-/// What changes with every call. Held for microseconds, and never across an await.
+/// What changes with every call. Held for microseconds, and never across an await. Lists are drawn under a lock that others
+/// share.
 pub struct State {
     heard: HashMap<PeerId, Heard, ahash::RandomState>,
     // When signs of life are to be written, by the second; each peer in one place at most.
@@ -83,7 +84,7 @@ impl View {
             failures: 0,
             no_earlier: None,
         };
-        Self { swarm, reports: Reports::default(), snapshot: ArcSwap::default(), state: Mutex::new(state) }
+        Self { swarm, reports: Reports::default(), snapshot: ArcSwap::default(), state: RwLock::new(state) }
     }
 
     /// The copy.
@@ -98,20 +99,20 @@ impl View {
 
     /// Somebody wants a list. Says whether the store may be asked.
     pub fn ask(&self, now: Timestamp) -> bool {
-        let mut state = self.state.lock();
+        let mut state = self.state.write();
         state.used = state.used.max(now);
         state.asked = Some(Instant::now());
         state.may_ask()
     }
 
     /// What changes. Held to the end of the statement that asks for it: never twice in one.
-    pub fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
+    pub fn state(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write()
     }
 
     /// Takes a new copy, pulled from `began` on.
     pub fn renew(&self, snapshot: Snapshot, left: &[(PeerId, Timestamp)], began: Instant) {
-        let mut state = self.state.lock();
+        let mut state = self.state.write();
         for (peer, at) in left {
             state.is_gone_since(*peer, *at);
         }
@@ -128,7 +129,7 @@ impl View {
 
     /// Candidates from what this node knows: its copy, and who joined through it since.
     pub fn sample(&self, snapshot: &Snapshot, near: &Whereabouts, amount: usize, now: Timestamp) -> Vec<Ranked> {
-        let state = self.state.lock();
+        let state = self.state.read();
         let seen_by = snapshot.seen_by(now);
         let mut rng = rand::rng();
         let mut candidates = snapshot.sample(near, amount, &mut rng, |row| {
@@ -154,7 +155,7 @@ impl View {
 
     /// What is known of a member here.
     pub fn member(&self, peer: PeerId) -> Option<Member> {
-        if let Some(own) = self.state.lock().own.get(&peer) {
+        if let Some(own) = self.state.read().own.get(&peer) {
             return Some(own.ranked.member.clone());
         }
         self.snapshot.load().member(peer).map(|row| row.member.clone())
@@ -162,20 +163,20 @@ impl View {
 
     /// Whether this is a member by what is known here.
     pub fn knows(&self, peer: PeerId) -> bool {
-        self.member(peer).is_some() && !self.state.lock().is_gone(peer)
+        self.member(peer).is_some() && !self.state.read().is_gone(peer)
     }
 
     /// Whether a peer is a member, as far as is known. What the store says of one that it has just lost does not count as
     /// long as the copy has it: it is given back, and must not join again.
     pub fn has(&self, snapshot: &Snapshot, peer: PeerId, now: Timestamp) -> bool {
-        let state = self.state.lock();
+        let state = self.state.read();
         let was_alive = |row: &Ranked| snapshot.seen_by(now).since(row.seen) <= LISTED_FOR;
         !state.is_stranger(peer) || snapshot.member(peer).is_some_and(was_alive) && !state.is_gone(peer)
     }
 
     /// Members that this node heard lately and knows, as they can be given back to a store that lost its memory.
     pub fn to_restore(&self, snapshot: &Snapshot, now: Timestamp) -> Vec<Restored> {
-        let state = self.state.lock();
+        let state = self.state.read();
         let lately = state.heard.iter().filter(|(_, heard)| now.since(heard.at) <= LISTED_FOR);
         let known = lately.filter_map(|(peer, heard)| {
             let member = snapshot.member(*peer)?.member.clone();

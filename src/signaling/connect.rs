@@ -63,6 +63,7 @@ impl Signaling {
             exp: claims.exp,
             upload: policy.upload,
             resumed: resumed.is_some(),
+            explain: claims.explain,
             want: policy.want,
             address,
         };

@@ -2,9 +2,9 @@
 
 use tracing::debug;
 
-use super::{CallError, Caller, Signaling, lists::wish};
+use super::{CallError, Caller, Signaling};
 use crate::{
-    domain::{Member, Nat},
+    domain::{Member, Nat, selection::Wish},
     protocol::{JoinRequest, PeerList},
     telemetry::EVENTS,
 };
@@ -28,9 +28,10 @@ impl Signaling {
             address: caller.session.address,
             ..Member::new(caller.peer, now)
         };
-        let wish = wish(caller, request.want, &request.exclude);
+        let wish =
+            Wish { nat: net.nat, playhead: request.playhead, ..self.wish(caller, request.want, &request.exclude) };
         let found = self.ranking.join(&request.swarm, member, wish.sample()).await?;
-        let list = self.listed(caller, &request.swarm, found, &wish);
+        let list = self.listed(caller, &request.swarm, found, &wish, false);
         debug!(
             target: EVENTS, peer = %caller.peer, swarm = %request.swarm, size = list.swarm_size, listed = list.peers.len(),
             "{} joined {}: {} there, {} listed to it", caller.peer.short(), request.swarm, list.swarm_size, list.peers.len()

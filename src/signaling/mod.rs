@@ -46,6 +46,9 @@ pub enum CallError {
     /// The token does not allow this swarm.
     #[error("swarm not allowed")]
     SwarmNotAllowed,
+    /// The token does not allow to ask for reasons.
+    #[error("explain not allowed")]
+    ExplainNotAllowed,
     /// More signals than one call may hold.
     #[error("a call holds at most {} signals", crate::protocol::MAX_SIGNALS)]
     TooManySignals,

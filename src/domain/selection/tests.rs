@@ -41,12 +41,13 @@ fn with_terrain<T>(work: impl FnOnce(&Terrain<'_>) -> T) -> T {
 fn draw(candidates: &[Candidate], wish: &Wish<'_>, seed: u64) -> Vec<PeerId> {
     let mut rng = StdRng::seed_from_u64(seed);
     let list = with_terrain(|terrain| choose(candidates.to_vec(), wish, terrain, &mut rng, |_| true));
-    list.into_iter().map(|ranked| ranked.member.peer).collect()
+    list.listed.into_iter().map(|judged| judged.ranked.member.peer).collect()
 }
 
 fn judged(candidate: Candidate, wish: &Wish<'_>) -> Judged {
     let mut rng = StdRng::seed_from_u64(1);
-    with_terrain(|terrain| explain(vec![candidate], wish, terrain, &mut rng)).pop().unwrap()
+    let Drawn { listed, others } = with_terrain(|terrain| choose(vec![candidate], wish, terrain, &mut rng, |_| true));
+    listed.into_iter().chain(others).next().unwrap()
 }
 
 /// How often each outcome came, against how often it should have, as chi-square.
@@ -76,8 +77,8 @@ fn pairs_are_drawn_with_exactly_the_probability_of_their_weights() {
     let mut rng = StdRng::seed_from_u64(7);
     let mut counted = HashMap::new();
     for _ in 0..RUNS {
-        let list = with_terrain(|terrain| choose(candidates.clone(), &wish(2), terrain, &mut rng, |_| true));
-        *counted.entry((list[0].member.peer, list[1].member.peer)).or_default() += 1;
+        let list = with_terrain(|terrain| choose(candidates.clone(), &wish(2), terrain, &mut rng, |_| true)).listed;
+        *counted.entry((list[0].ranked.member.peer, list[1].ranked.member.peer)).or_default() += 1;
     }
     // Without replacement: the first by its share of all weights, the second by its share of what is left.
     let pairs = (0..5_u8).flat_map(|a| (0..5_u8).filter(move |b| *b != a).map(move |b| (a, b)));
@@ -108,8 +109,8 @@ fn every_factor_counts_in_proportion() {
     let mut rng = StdRng::seed_from_u64(8);
     let mut counted = HashMap::new();
     for _ in 0..RUNS {
-        let list = with_terrain(|terrain| choose(candidates.clone(), &wish, terrain, &mut rng, |_| true));
-        *counted.entry(list[0].member.peer).or_default() += 1;
+        let list = with_terrain(|terrain| choose(candidates.clone(), &wish, terrain, &mut rng, |_| true)).listed;
+        *counted.entry(list[0].ranked.member.peer).or_default() += 1;
     }
     let expected = (0..).zip(weights).map(|(n, weight)| (peer(n), weight / all));
     // 4 degrees of freedom: below 18.5 in 999 of 1,000 worlds.
@@ -129,7 +130,8 @@ fn one_place_in_five_goes_to_those_yet_to_be_tried() {
         let lists =
             (0..RUNS).map(|_| with_terrain(|terrain| choose(candidates.clone(), wish, terrain, &mut rng, |_| true)));
         f64::from(
-            u32::try_from(lists.filter(|list| list.iter().any(|row| row.member.peer == peer(0))).count()).unwrap(),
+            u32::try_from(lists.filter(|list| list.listed.iter().any(|row| row.ranked.member.peer == peer(0))).count())
+                .unwrap(),
         ) / f64::from(RUNS)
     };
     // Four standard deviations: 0.014.
@@ -218,31 +220,29 @@ fn who_cannot_be_reserved_makes_place_for_the_next() {
         asked.len() > 3
     };
     let mut rng = StdRng::seed_from_u64(1);
-    let list = with_terrain(|terrain| choose(candidates, &wish(4), terrain, &mut rng, reserve));
-    assert_eq!(list.iter().map(|row| row.member.peer).collect::<Vec<_>>(), asked[3..]);
+    let list = with_terrain(|terrain| choose(candidates, &wish(4), terrain, &mut rng, reserve)).listed;
+    assert_eq!(list.iter().map(|row| row.ranked.member.peer).collect::<Vec<_>>(), asked[3..]);
     assert_eq!(asked.len(), 7, "each is asked for once");
 }
 
 #[test]
-fn what_is_explained_is_what_is_drawn() {
+fn each_candidate_has_its_fate() {
     let mut candidates: Vec<_> = (0..20).map(|n| candidate(n, 500 * u16::from(n))).collect();
     candidates[3].held.is_busy = true;
     candidates[4].ranked.member.nat = Nat::Blocked;
     candidates[5].ranked.member.tried = false;
     for seed in 0..50 {
-        let explained =
-            with_terrain(|terrain| explain(candidates.clone(), &wish(5), terrain, &mut StdRng::seed_from_u64(seed)));
-        assert_eq!(explained.len(), 20);
-        let mut listed: Vec<_> =
-            explained.iter().filter(|judged| judged.fate.is_listed()).map(|judged| judged.ranked.member.peer).collect();
-        let mut list = draw(&candidates, &wish(5), seed);
-        listed.sort_unstable();
-        list.sort_unstable();
-        assert_eq!(listed, list);
-        assert_eq!(explained[0].fate, Fate::Unfit(Unfit::NotAdmitted));
-        assert_eq!(explained[3].fate, Fate::Unfit(Unfit::Busy));
-        assert_eq!(explained[4].fate, Fate::Unfit(Unfit::Nat));
-        assert_eq!(explained[5].fate, Fate::Explored);
+        let mut rng = StdRng::seed_from_u64(seed);
+        let Drawn { listed, others } =
+            with_terrain(|terrain| choose(candidates.clone(), &wish(5), terrain, &mut rng, |_| true));
+        assert_eq!((listed.len(), others.len()), (5, 15));
+        assert!(listed.iter().all(|judged| judged.fate.is_listed() && judged.factors.is_some()));
+        let fate = |n| listed.iter().chain(&others).find(|judged| judged.ranked.member.peer == peer(n)).unwrap().fate;
+        assert!(others.iter().all(|judged| !judged.fate.is_listed()));
+        assert_eq!(fate(0), Fate::Unfit(Unfit::NotAdmitted));
+        assert_eq!(fate(3), Fate::Unfit(Unfit::Busy));
+        assert_eq!(fate(4), Fate::Unfit(Unfit::Nat));
+        assert_eq!(fate(5), Fate::Explored);
     }
 }
 
