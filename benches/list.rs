@@ -68,7 +68,7 @@ fn list(criterion: &mut Criterion) {
             let candidates =
                 found.candidates.into_iter().map(|ranked| Candidate { ranked, held: Held::default() }).collect();
             let terrain = Terrain { costs: &costs, pairs: &pairs, slots: 12, now: clock.now() };
-            let chosen = selection::choose(candidates, &wish, &terrain, &mut rand::rng(), |_| true);
+            let chosen = selection::choose(candidates, &wish, &terrain, &mut rand::rng(), |_, _| true);
             let permit = Permit { kind: TicketKind::Offer, same_address: false, expires: clock.now() };
             let tickets: Vec<_> = chosen
                 .listed

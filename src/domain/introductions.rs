@@ -10,6 +10,9 @@ pub const HELD_FOR: Duration = Duration::from_secs(15);
 /// Introductions to one target in any second, over all nodes.
 pub const MOST_A_SECOND: usize = 2;
 
+/// Most slots that are held of one target, however many it says it has.
+const MOST_HELD: usize = 64;
+
 /// The introductions to one target.
 #[derive(Clone, Debug, Default)]
 pub struct Introduced(Vec<(PeerId, Timestamp)>);
@@ -41,14 +44,14 @@ impl Introduced {
     }
 
     /// Introduces it to `caller`, for whom a slot is reserved from now on. Says whether it may be: the limit may have been
-    /// reached since [`Introduced::held`] was asked.
-    pub fn hold(&mut self, caller: PeerId, now: Timestamp, nodes: usize) -> bool {
-        self.0.retain(|(_, at)| now.since(*at) < HELD_FOR);
-        if self.held(caller, now, nodes).is_busy {
+    /// reached since [`Introduced::held`] was asked. With `insist`, it may be all the same.
+    pub fn hold(&mut self, caller: PeerId, insist: bool, now: Timestamp, nodes: usize) -> bool {
+        // A repeat takes no second slot.
+        self.0.retain(|(peer, at)| *peer != caller && now.since(*at) < HELD_FOR);
+        let is_busy = self.held(caller, now, nodes).is_busy && !insist;
+        if is_busy || self.0.len() >= MOST_HELD {
             return false;
         }
-        // A repeat takes no second slot, but counts against the limit: the earlier one stays until it is older than that.
-        self.0.retain(|(peer, at)| *peer != caller || now.since(*at) < window(nodes));
         self.0.push((caller, now));
         true
     }
@@ -83,7 +86,7 @@ mod tests {
     #[test]
     fn a_slot_is_held_for_fifteen_seconds_against_everybody_else() {
         let mut introduced = Introduced::default();
-        assert!(introduced.hold(peer(1), NOW, 1));
+        assert!(introduced.hold(peer(1), false, NOW, 1));
         assert_eq!(introduced.held(peer(2), NOW, 1), Held { slots: 1, to_caller: false, is_busy: false });
         assert_eq!(introduced.held(peer(1), NOW, 1), Held { slots: 0, to_caller: true, is_busy: false });
         assert_eq!(introduced.held(peer(2), NOW, 4).slots, 4, "the other nodes do the same");
@@ -96,20 +99,28 @@ mod tests {
     #[test]
     fn who_comes_again_takes_no_second_slot() {
         let mut introduced = Introduced::default();
-        for n in 0..20 {
-            assert!(introduced.hold(peer(1), after(n * 1100), 1));
+        for n in 0..200 {
+            assert!(introduced.hold(peer(1), false, after(n * 100), 1));
         }
-        assert_eq!(introduced.held(peer(2), after(20 * 1100), 1).slots, 1);
+        assert_eq!(introduced.held(peer(2), after(200 * 100), 1).slots, 1);
+    }
+
+    #[test]
+    fn who_insists_gets_more_but_not_without_end() {
+        let mut introduced = Introduced::default();
+        assert_eq!((0..9).filter(|n| introduced.hold(peer(*n), false, NOW, 1)).count(), MOST_A_SECOND);
+        assert_eq!((10..250).filter(|n| introduced.hold(peer(*n), true, NOW, 1)).count(), MOST_HELD - MOST_A_SECOND);
+        assert_eq!(introduced.held(peer(251), NOW, 1).slots, MOST_HELD);
     }
 
     proptest! {
         #[test]
-        fn never_more_than_two_in_any_second_of_each_node(calls in prop::collection::vec((0..900_u64, 0..5_u8), 1..200), nodes in 1..6_usize) {
+        fn never_more_than_two_in_any_second_of_each_node(waits in prop::collection::vec(0..900_u64, 1..200), nodes in 1..6_usize) {
             let mut introduced = Introduced::default();
             let (mut now, mut held) = (0, Vec::new());
-            for (wait, caller) in calls {
+            for (caller, wait) in (0..).zip(waits) {
                 now += wait;
-                if introduced.hold(peer(caller), after(now), nodes) {
+                if introduced.hold(peer(caller), false, after(now), nodes) {
                     held.push(now);
                 }
             }

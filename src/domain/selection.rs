@@ -135,6 +135,8 @@ pub enum Step {
     Slots,
     /// That enough others of its prefix are in the list.
     Prefix,
+    /// That it has had as many introductions as it should for now.
+    Busy,
 }
 
 /// Why a candidate is in no list, however short.
@@ -148,8 +150,6 @@ pub enum Unfit {
     Nat,
     /// All its slots are taken, and more.
     Full,
-    /// It was introduced to as many as it may be for now.
-    Busy,
 }
 
 /// What became of a candidate.
@@ -177,6 +177,8 @@ impl Fate {
 pub struct Judged {
     /// Who, and how good.
     pub ranked: Ranked,
+    /// What was reserved of it.
+    pub held: Held,
     /// What speaks for it; `None` where nothing could.
     pub factors: Option<Factors>,
     /// What became of it.
@@ -193,13 +195,13 @@ pub struct Drawn {
 }
 
 /// Draws a list: never the caller, nobody excluded, nobody incompatible, at most `want`, and somebody where anybody is
-/// possible. `reserve` holds a slot of a pick, and says whether it could.
+/// possible. `reserve` holds a slot of a pick, and says whether it could; its second argument tells it to insist.
 pub fn choose(
     candidates: Vec<Candidate>,
     wish: &Wish<'_>,
     terrain: &Terrain<'_>,
     rng: &mut impl Rng,
-    reserve: impl FnMut(PeerId) -> bool,
+    reserve: impl FnMut(PeerId, bool) -> bool,
 ) -> Drawn {
     let mut draw = Draw::new(candidates, wish, terrain);
     draw.run(wish, rng, reserve);
@@ -217,13 +219,13 @@ impl Draw {
     /// Looks at each candidate by itself.
     fn new(candidates: Vec<Candidate>, wish: &Wish<'_>, terrain: &Terrain<'_>) -> Self {
         let judge = |Candidate { ranked, held }| match judge(&ranked, held, wish, terrain) {
-            Ok((factors, step)) => Judged { ranked, factors: Some(factors), fate: Fate::Passed(step) },
-            Err(unfit) => Judged { ranked, factors: None, fate: Fate::Unfit(unfit) },
+            Ok((factors, step)) => Judged { ranked, held, factors: Some(factors), fate: Fate::Passed(step) },
+            Err(unfit) => Judged { ranked, held, factors: None, fate: Fate::Unfit(unfit) },
         };
         Self { judged: candidates.into_iter().map(judge).collect(), listed: Vec::with_capacity(wish.want) }
     }
 
-    fn run(&mut self, wish: &Wish<'_>, rng: &mut impl Rng, mut reserve: impl FnMut(PeerId) -> bool) {
+    fn run(&mut self, wish: &Wish<'_>, rng: &mut impl Rng, mut reserve: impl FnMut(PeerId, bool) -> bool) {
         let places = if wish.urgent { 0 } else { places_to_explore(wish.want, rng) };
         if places > 0 {
             let untried = |judged: &Judged| judged.factors.filter(|_| !judged.ranked.member.tried);
@@ -232,13 +234,16 @@ impl Draw {
         }
         // Who is about to run out is served by those who have proved themselves.
         let power = if wish.urgent { 2 } else { 1 };
-        let order = self.order(rng, |judged| Some(judged.factors?.weight().powi(power)));
+        let mut order = self.order(rng, |judged| Some(judged.factors?.weight().powi(power)));
         self.take(&order, Step::Fits, wish.want, Fate::Drawn, &mut reserve);
         // Half a list of peers that will do is better than a whole one of those that hardly will.
         let enough = wish.want.div_ceil(2);
         for step in [Step::Playhead, Step::Tried, Step::Slots, Step::Prefix] {
             self.take(&order, step, enough, Fate::Drawn, &mut reserve);
         }
+        // What is left of it goes to those who were introduced to the fewest, so that a crowd spreads.
+        order.sort_by_key(|at| self.judged[*at].held.slots);
+        self.take(&order, Step::Busy, enough, Fate::Drawn, &mut reserve);
     }
 
     /// Weighted sampling without replacement: the order of `ln(u) / weight`, the largest first (Efraimidis, Spirakis:
@@ -259,7 +264,7 @@ impl Draw {
         step: Step,
         enough: usize,
         fate: impl Fn(Step) -> Fate,
-        reserve: &mut impl FnMut(PeerId) -> bool,
+        reserve: &mut impl FnMut(PeerId, bool) -> bool,
     ) {
         for &at in order {
             if self.listed.len() >= enough {
@@ -270,11 +275,12 @@ impl Draw {
             if *needed > step || step < Step::Prefix && self.is_crowded(prefix) {
                 continue;
             }
-            self.judged[at].fate = if reserve(ranked.member.peer) {
+            self.judged[at].fate = if reserve(ranked.member.peer, step == Step::Busy) {
                 self.listed.push(at);
                 fate(step)
             } else {
-                Fate::Unfit(Unfit::Busy)
+                // Another call was faster.
+                Fate::Passed(Step::Busy)
             };
         }
     }
@@ -301,19 +307,15 @@ fn judge(ranked: &Ranked, held: Held, wish: &Wish<'_>, terrain: &Terrain<'_>) ->
     if nat < LEAST_CHANCE {
         return Err(Unfit::Nat);
     }
-    if held.is_busy {
-        return Err(Unfit::Busy);
-    }
     let (free, is_full) = free(member, held.slots, terrain.slots).ok_or(Unfit::Full)?;
     let content = content(wish, member, terrain.now);
-    let mut step = Step::Fits;
-    for (is_lacking, needed) in
-        [(content <= LEAST_CONTENT, Step::Playhead), (held.to_caller, Step::Tried), (is_full, Step::Slots)]
-    {
-        if is_lacking {
-            step = needed;
-        }
-    }
+    let lacking = [
+        (content <= LEAST_CONTENT, Step::Playhead),
+        (held.to_caller, Step::Tried),
+        (is_full, Step::Slots),
+        (held.is_busy, Step::Busy),
+    ];
+    let step = lacking.iter().filter(|(is, _)| *is).map(|(_, step)| *step).next_back().unwrap_or(Step::Fits);
     // Bytes go from the candidate to the caller.
     let locality = costs::locality(terrain.costs.cost(&at, &wish.at));
     #[expect(clippy::cast_possible_truncation, reason = "four digits")]

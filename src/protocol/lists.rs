@@ -131,9 +131,9 @@ pub struct Other {
 #[derive(Debug, Serialize)]
 pub struct Reasons {
     /// In the list: `drawn`, or `explored` (a place for those that are yet to be tried). Not there: `not_drawn`, or what
-    /// rules it out: `not_admitted`, `apart`, `nat`, `full`, `busy`.
+    /// rules it out: `not_admitted`, `apart`, `nat`, `full`.
     pub fate: &'static str,
-    /// What was overlooked, or would have had to be: `playhead`, `tried`, `slots`, `prefix`.
+    /// What was overlooked, or would have had to be: `playhead`, `tried`, `slots`, `prefix`, `busy`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overlooked: Option<&'static str>,
     /// How good an uploader it is.
@@ -151,19 +151,23 @@ pub struct Reasons {
     /// How much it has of what the caller needs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content: Option<f32>,
-    /// All of these.
+    /// Slots that are reserved for others to whom it was introduced a moment ago.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held: Option<usize>,
+    /// All of the factors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight: Option<f32>,
 }
 
 impl From<&Judged> for Reasons {
-    fn from(Judged { factors, fate, .. }: &Judged) -> Self {
+    fn from(Judged { factors, fate, held, .. }: &Judged) -> Self {
         let step = |step| match step {
             Step::Fits => None,
             Step::Playhead => Some("playhead"),
             Step::Tried => Some("tried"),
             Step::Slots => Some("slots"),
             Step::Prefix => Some("prefix"),
+            Step::Busy => Some("busy"),
         };
         let (fate, overlooked) = match *fate {
             Fate::Explored => ("explored", None),
@@ -173,7 +177,6 @@ impl From<&Judged> for Reasons {
             Fate::Unfit(Unfit::Apart) => ("apart", None),
             Fate::Unfit(Unfit::Nat) => ("nat", None),
             Fate::Unfit(Unfit::Full) => ("full", None),
-            Fate::Unfit(Unfit::Busy) => ("busy", None),
         };
         Self {
             fate,
@@ -183,6 +186,7 @@ impl From<&Judged> for Reasons {
             nat: factors.map(|factors| factors.nat),
             free: factors.map(|factors| factors.free),
             content: factors.map(|factors| factors.content),
+            held: factors.map(|_| held.slots),
             weight: factors.map(|factors| factors.weight()),
         }
     }

@@ -26,9 +26,9 @@ impl Introductions {
     }
 
     /// Introduces `target` to `caller`; says whether it may be.
-    pub fn hold(&self, target: PeerId, caller: PeerId, now: Timestamp, nodes: usize) -> bool {
+    pub fn hold(&self, target: PeerId, caller: PeerId, insist: bool, now: Timestamp, nodes: usize) -> bool {
         if let Some(mut introduced) = self.by_target.get_mut(&target) {
-            return introduced.hold(caller, now, nodes);
+            return introduced.hold(caller, insist, now, nodes);
         }
         if self.targets.load(Relaxed) >= MOST_TARGETS {
             return true;
@@ -37,7 +37,7 @@ impl Introductions {
         if matches!(entry, dashmap::Entry::Vacant(_)) {
             self.targets.fetch_add(1, Relaxed);
         }
-        entry.or_default().hold(caller, now, nodes)
+        entry.or_default().hold(caller, insist, now, nodes)
     }
 
     /// Forgets what is over; returns how many targets are left.
@@ -71,19 +71,23 @@ mod tests {
         let threads: Vec<_> = (0..8)
             .map(|n| {
                 let introductions = introductions.clone();
-                std::thread::spawn(move || (0..100).filter(|_| introductions.hold(peer(99), peer(n), NOW, 1)).count())
+                let callers = n * 25..(n + 1) * 25;
+                std::thread::spawn(move || {
+                    callers.filter(|n| introductions.hold(peer(255), peer(*n), false, NOW, 1)).count()
+                })
             })
             .collect();
         let held: usize = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
         assert_eq!(held, 2);
-        assert_eq!(introductions.held(peer(99), peer(50), NOW, 1).slots, 2);
+        assert_eq!(introductions.held(peer(255), peer(254), NOW, 1).slots, 2);
     }
 
     #[test]
     fn what_is_over_is_forgotten() {
         let introductions = Introductions::default();
         for n in 0..100 {
-            assert!(introductions.hold(peer(n), peer(200), NOW + Duration::from_secs(u64::from(n) / 50 * 10), 1));
+            let later = NOW + Duration::from_secs(u64::from(n) / 50 * 10);
+            assert!(introductions.hold(peer(n), peer(200), false, later, 1));
         }
         assert_eq!(introductions.forget(NOW + Duration::from_secs(14)), 100);
         assert_eq!(introductions.forget(NOW + Duration::from_secs(16)), 50);

@@ -241,9 +241,10 @@ impl Ranking {
         self.introductions.held(target, caller, self.clock.now(), self.live_nodes())
     }
 
-    /// Introduces `target` to `caller`: one of its slots is reserved for a moment. Says whether it may be introduced now.
-    pub fn introduce(&self, target: PeerId, caller: PeerId) -> bool {
-        self.introductions.hold(target, caller, self.clock.now(), self.live_nodes())
+    /// Introduces `target` to `caller`: one of its slots is reserved for a moment. Says whether it may be introduced now;
+    /// with `insist`, however many introductions it has had.
+    pub fn introduce(&self, target: PeerId, caller: PeerId, insist: bool) -> bool {
+        self.introductions.hold(target, caller, insist, self.clock.now(), self.live_nodes())
     }
 
     /// Whether the peer is known to have left and not come back. No round trip.

@@ -57,7 +57,7 @@ impl Signaling {
         wish: &Wish<'_>,
         explain: bool,
     ) -> PeerList {
-        let reserve = |target| self.ranking.introduce(target, caller.peer);
+        let reserve = |target, insist| self.ranking.introduce(target, caller.peer, insist);
         let Drawn { listed, others } = self.draw(found.candidates, wish, &mut rand::rng(), reserve);
         let expires = self.clock.now() + self.ticket_ttl;
         let entry = |judged: Judged| {
@@ -93,7 +93,7 @@ impl Signaling {
         candidates: Vec<Ranked>,
         wish: &Wish<'_>,
         rng: &mut impl Rng,
-        reserve: impl FnMut(PeerId) -> bool,
+        reserve: impl FnMut(PeerId, bool) -> bool,
     ) -> Drawn {
         let admitted = candidates.into_iter().filter(|ranked| wish.admits(ranked)).take(CANDIDATES);
         let candidates = admitted

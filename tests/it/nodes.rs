@@ -144,6 +144,7 @@ async fn a_large_swarm_is_found_from_every_node() {
             })
             .await;
         let mut found = HashSet::from([asking.peer.clone()]);
+        world.clock.advance(Duration::from_secs(2)); // everybody was introduced often enough in the second of the joins
         world
             .eventually("everybody was listed", async || {
                 let list = asking.rpc("peers", json!({ "swarm": "s", "want": 16 })).await.unwrap();

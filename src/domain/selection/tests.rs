@@ -40,13 +40,14 @@ fn with_terrain<T>(work: impl FnOnce(&Terrain<'_>) -> T) -> T {
 
 fn draw(candidates: &[Candidate], wish: &Wish<'_>, seed: u64) -> Vec<PeerId> {
     let mut rng = StdRng::seed_from_u64(seed);
-    let list = with_terrain(|terrain| choose(candidates.to_vec(), wish, terrain, &mut rng, |_| true));
+    let list = with_terrain(|terrain| choose(candidates.to_vec(), wish, terrain, &mut rng, |_, _| true));
     list.listed.into_iter().map(|judged| judged.ranked.member.peer).collect()
 }
 
 fn judged(candidate: Candidate, wish: &Wish<'_>) -> Judged {
     let mut rng = StdRng::seed_from_u64(1);
-    let Drawn { listed, others } = with_terrain(|terrain| choose(vec![candidate], wish, terrain, &mut rng, |_| true));
+    let Drawn { listed, others } =
+        with_terrain(|terrain| choose(vec![candidate], wish, terrain, &mut rng, |_, _| true));
     listed.into_iter().chain(others).next().unwrap()
 }
 
@@ -77,7 +78,7 @@ fn pairs_are_drawn_with_exactly_the_probability_of_their_weights() {
     let mut rng = StdRng::seed_from_u64(7);
     let mut counted = HashMap::new();
     for _ in 0..RUNS {
-        let list = with_terrain(|terrain| choose(candidates.clone(), &wish(2), terrain, &mut rng, |_| true)).listed;
+        let list = with_terrain(|terrain| choose(candidates.clone(), &wish(2), terrain, &mut rng, |_, _| true)).listed;
         *counted.entry((list[0].ranked.member.peer, list[1].ranked.member.peer)).or_default() += 1;
     }
     // Without replacement: the first by its share of all weights, the second by its share of what is left.
@@ -109,7 +110,7 @@ fn every_factor_counts_in_proportion() {
     let mut rng = StdRng::seed_from_u64(8);
     let mut counted = HashMap::new();
     for _ in 0..RUNS {
-        let list = with_terrain(|terrain| choose(candidates.clone(), &wish, terrain, &mut rng, |_| true)).listed;
+        let list = with_terrain(|terrain| choose(candidates.clone(), &wish, terrain, &mut rng, |_, _| true)).listed;
         *counted.entry(list[0].ranked.member.peer).or_default() += 1;
     }
     let expected = (0..).zip(weights).map(|(n, weight)| (peer(n), weight / all));
@@ -128,7 +129,7 @@ fn one_place_in_five_goes_to_those_yet_to_be_tried() {
     let mut count = |tried: bool, wish: &Wish<'_>| {
         candidates[0].ranked.member.tried = tried;
         let lists =
-            (0..RUNS).map(|_| with_terrain(|terrain| choose(candidates.clone(), wish, terrain, &mut rng, |_| true)));
+            (0..RUNS).map(|_| with_terrain(|terrain| choose(candidates.clone(), wish, terrain, &mut rng, |_, _| true)));
         f64::from(
             u32::try_from(lists.filter(|list| list.listed.iter().any(|row| row.ranked.member.peer == peer(0))).count())
                 .unwrap(),
@@ -212,10 +213,25 @@ fn a_short_list_overlooks_one_thing_after_the_other() {
 }
 
 #[test]
+fn when_everybody_is_busy_those_with_the_fewest_introductions_come_first() {
+    let mut candidates: Vec<_> = (0..9).map(|n| candidate(n, 500 * (9 - u16::from(n)))).collect();
+    for (n, candidate) in candidates.iter_mut().enumerate() {
+        candidate.held = Held { slots: 8 - n, to_caller: false, is_busy: true };
+    }
+    let mut insisted = Vec::new();
+    let reserve = |peer, insist| {
+        insisted.push((peer, insist));
+        true
+    };
+    with_terrain(|terrain| choose(candidates, &wish(8), terrain, &mut StdRng::seed_from_u64(1), reserve));
+    assert_eq!(insisted, [8, 7, 6, 5].map(|n| (peer(n), true)));
+}
+
+#[test]
 fn who_cannot_be_reserved_makes_place_for_the_next() {
     let candidates: Vec<_> = (0..9).map(|n| candidate(n, 5000)).collect();
     let mut asked = Vec::new();
-    let reserve = |peer: PeerId| {
+    let reserve = |peer: PeerId, _| {
         asked.push(peer);
         asked.len() > 3
     };
@@ -234,13 +250,13 @@ fn each_candidate_has_its_fate() {
     for seed in 0..50 {
         let mut rng = StdRng::seed_from_u64(seed);
         let Drawn { listed, others } =
-            with_terrain(|terrain| choose(candidates.clone(), &wish(5), terrain, &mut rng, |_| true));
+            with_terrain(|terrain| choose(candidates.clone(), &wish(5), terrain, &mut rng, |_, _| true));
         assert_eq!((listed.len(), others.len()), (5, 15));
         assert!(listed.iter().all(|judged| judged.fate.is_listed() && judged.factors.is_some()));
         let fate = |n| listed.iter().chain(&others).find(|judged| judged.ranked.member.peer == peer(n)).unwrap().fate;
         assert!(others.iter().all(|judged| !judged.fate.is_listed()));
         assert_eq!(fate(0), Fate::Unfit(Unfit::NotAdmitted));
-        assert_eq!(fate(3), Fate::Unfit(Unfit::Busy));
+        assert_eq!(fate(3), Fate::Passed(Step::Busy));
         assert_eq!(fate(4), Fate::Unfit(Unfit::Nat));
         assert_eq!(fate(5), Fate::Explored);
     }
@@ -283,7 +299,7 @@ proptest! {
         let is_possible = |Candidate { ranked: Ranked { member, score, .. }, held }: &&Candidate| {
             let slots = member.slots.map_or(12, usize::from);
             *score > Score::ZERO && member.peer != wish.caller && !exclude.contains(&member.peer)
-                && chance(member) >= LEAST_CHANCE && !held.is_busy
+                && chance(member) >= LEAST_CHANCE
                 && slots > 0 && usize::from(member.degree) + held.slots < slots + 3
         };
         let possible = candidates.iter().filter(is_possible).count();
@@ -296,6 +312,8 @@ proptest! {
             .map(|peer| candidates.iter().find(|candidate| candidate.ranked.member.peer == *peer).unwrap())
             .collect();
         prop_assert!(rows.iter().all(is_possible));
+        let is_short = list.len() <= want.div_ceil(2);
+        prop_assert!(is_short || rows.iter().all(|row| !row.held.is_busy), "nobody is handed out too often");
         let mut names = list.clone();
         names.sort_unstable();
         names.dedup();
@@ -303,7 +321,7 @@ proptest! {
         for network in 0..4 {
             let prefix = Prefix::of([192, 0, network, 1].into());
             let of_it = rows.iter().filter(|row| row.ranked.member.prefix() == Some(prefix)).count();
-            prop_assert!(of_it <= MOST_OF_A_PREFIX || list.len() <= want.div_ceil(2), "{of_it} of one prefix");
+            prop_assert!(of_it <= MOST_OF_A_PREFIX || is_short, "{of_it} of one prefix");
         }
     }
 }
