@@ -1,9 +1,15 @@
 //! What a peer list costs in a swarm of 100,000 (candidates from this node's copy, the choice, the tickets), and what it
 //! costs to judge one of them.
 
-use std::{hint::black_box, net::Ipv4Addr, time::Duration};
+use std::{
+    hint::black_box,
+    net::Ipv4Addr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use futures_util::FutureExt;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use starling::{
     clock::Clock,
@@ -13,7 +19,7 @@ use starling::{
         introductions::Held,
         mac::MacKeys,
         score::{full_kbps, score},
-        selection::{self, Candidate, Terrain, Wish},
+        selection::{self, Reservations, Terrain, Wish},
         ticket::{Permit, TicketKind},
     },
     ranking::{Ranking, RankingSettings},
@@ -44,7 +50,7 @@ fn list(criterion: &mut Criterion) {
     let swarm = SwarmId::parse("movie/42/1080p").unwrap();
     let mut rng = StdRng::seed_from_u64(1);
     let settings = RankingSettings { interval: Duration::from_secs(10), remember: Duration::from_mins(10) };
-    let store = std::sync::Arc::new(MemoryStore::new(1_000_000, settings.remember));
+    let store = Arc::new(MemoryStore::new(1_000_000, settings.remember));
     let (ranking, loops) = Ranking::new(store.clone(), clock.clone(), settings);
     let callers: Vec<_> = (0..PEERS).map(|_| member(&mut rng, &clock)).collect();
     runtime.block_on(async {
@@ -55,30 +61,92 @@ fn list(criterion: &mut Criterion) {
         loops.refresher.run_once().await;
     });
     assert_eq!(ranking.snapshot(&swarm).unwrap().rows().len(), callers.len());
-    let keys = MacKeys::new([(1, b"a secret for tickets of the bench".as_slice())]).unwrap();
-    let mut caller = callers.iter().cycle();
-    let (costs, pairs) = (CostMap::default(), Pairs::default());
+    let lists = Lists {
+        ranking,
+        clock,
+        swarm,
+        callers,
+        keys: MacKeys::new([(1, b"a secret for tickets of the bench".as_slice())]).unwrap(),
+        costs: CostMap::default(),
+        pairs: Pairs::default(),
+    };
+    let mut next = 0;
     criterion.bench_function("a list of 8 of 64 candidates among 100,000", |bencher| {
         bencher.iter(|| {
-            let caller = caller.next().unwrap();
-            let at = caller.whereabouts();
-            let found = runtime.block_on(ranking.find(&swarm, caller.peer, at, 64)).unwrap();
-            let wish =
-                Wish { caller: caller.peer, at, nat: caller.nat, playhead: None, urgent: false, want: 8, exclude: &[] };
-            let candidates =
-                found.candidates.into_iter().map(|ranked| Candidate { ranked, held: Held::default() }).collect();
-            let terrain = Terrain { costs: &costs, pairs: &pairs, slots: 12, now: clock.now() };
-            let chosen = selection::choose(candidates, &wish, &terrain, &mut rand::rng(), |_, _| true);
-            let permit = Permit { kind: TicketKind::Offer, same_address: false, expires: clock.now() };
-            let tickets: Vec<_> = chosen
-                .listed
-                .iter()
-                .map(|row| permit.issue(&keys, &swarm, caller.peer, row.ranked.member.peer))
-                .collect();
-            assert_eq!(tickets.len(), 8);
-            black_box(tickets)
+            next += 1;
+            black_box(lists.list(next))
         });
     });
+    // As long as nothing keeps threads from working side by side, a list takes a share of the time that it takes alone.
+    criterion.bench_function("the same from 64 threads at once, time by list", |bencher| {
+        bencher.iter_custom(|times| {
+            let began = Instant::now();
+            std::thread::scope(|scope| {
+                for thread in 0..64 {
+                    let lists = &lists;
+                    scope.spawn(move || {
+                        for n in (thread..times).step_by(64) {
+                            black_box(lists.list(usize::try_from(n * 7919).unwrap()));
+                        }
+                    });
+                }
+            });
+            began.elapsed()
+        });
+    });
+}
+
+/// What lists are made from.
+struct Lists {
+    ranking: Arc<Ranking>,
+    clock: Clock,
+    swarm: SwarmId,
+    callers: Vec<Member>,
+    keys: MacKeys,
+    costs: CostMap,
+    pairs: Pairs,
+}
+
+impl Lists {
+    /// The list of the n-th caller, as its tickets. Time goes on, so that what is reserved comes free again.
+    fn list(&self, n: usize) -> Vec<String> {
+        self.clock.advance(Duration::from_millis(1));
+        let caller = &self.callers[n % self.callers.len()];
+        let at = caller.whereabouts();
+        let found = self.ranking.find(&self.swarm, caller.peer, at, 64).now_or_never().unwrap().unwrap();
+        let wish = Wish {
+            caller: caller.peer,
+            at,
+            nat: caller.nat,
+            playhead: Some(12.5),
+            urgent: false,
+            want: 8,
+            exclude: &[],
+        };
+        let terrain = Terrain { costs: &self.costs, pairs: &self.pairs, slots: 12, now: self.clock.now() };
+        let mut introducing = Introducing { ranking: &self.ranking, caller: caller.peer };
+        let drawn = selection::choose(found.candidates, &wish, &terrain, &mut rand::rng(), &mut introducing);
+        let permit = Permit { kind: TicketKind::Offer, same_address: false, expires: self.clock.now() };
+        let ticket = |to: PeerId| permit.issue(&self.keys, &self.swarm, caller.peer, to);
+        let tickets: Vec<_> = drawn.listed().map(|(ranked, _)| ticket(ranked.member.peer)).collect();
+        assert!(tickets.len() >= 4);
+        tickets
+    }
+}
+
+struct Introducing<'a> {
+    ranking: &'a Ranking,
+    caller: PeerId,
+}
+
+impl Reservations for Introducing<'_> {
+    fn held(&self, target: PeerId) -> Held {
+        self.ranking.held(target, self.caller)
+    }
+
+    fn reserve(&mut self, target: PeerId, insist: bool) -> bool {
+        self.ranking.introduce(target, self.caller, insist)
+    }
 }
 
 fn judge(criterion: &mut Criterion) {

@@ -85,15 +85,6 @@ pub struct Terrain<'a> {
     pub now: Timestamp,
 }
 
-/// Somebody who may be listed.
-#[derive(Clone, Debug)]
-pub struct Candidate {
-    /// Who, and how good.
-    pub ranked: Ranked,
-    /// What is reserved of it.
-    pub held: Held,
-}
-
 /// What speaks for a candidate, each from 0 to 1. Their product is its weight in the draw.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Factors {
@@ -103,7 +94,7 @@ pub struct Factors {
     pub locality: f32,
     /// The chance that a link opens.
     pub nat: f32,
-    /// The share of its slots that is free.
+    /// The share of its slots that is free, as it said last.
     pub free: f32,
     /// Whether it has what the caller needs.
     pub content: f32,
@@ -172,15 +163,13 @@ impl Fate {
     }
 }
 
-/// A candidate that was judged.
-#[derive(Clone, Debug)]
-pub struct Judged {
-    /// Who, and how good.
-    pub ranked: Ranked,
-    /// What was reserved of it.
-    pub held: Held,
+/// What was found about a candidate.
+#[derive(Clone, Copy, Debug)]
+pub struct Verdict {
     /// What speaks for it; `None` where nothing could.
     pub factors: Option<Factors>,
+    /// What was reserved of it; only of who came up in the draw.
+    pub held: Option<Held>,
     /// What became of it.
     pub fate: Fate,
 }
@@ -188,112 +177,140 @@ pub struct Judged {
 /// What was drawn.
 #[derive(Debug)]
 pub struct Drawn {
-    /// Who is in the list, in the order in which they were drawn.
-    pub listed: Vec<Judged>,
-    /// The other candidates, in no order.
-    pub others: Vec<Judged>,
-}
-
-/// Draws a list: never the caller, nobody excluded, nobody incompatible, at most `want`, and somebody where anybody is
-/// possible. `reserve` holds a slot of a pick, and says whether it could; its second argument tells it to insist.
-pub fn choose(
-    candidates: Vec<Candidate>,
-    wish: &Wish<'_>,
-    terrain: &Terrain<'_>,
-    rng: &mut impl Rng,
-    reserve: impl FnMut(PeerId, bool) -> bool,
-) -> Drawn {
-    let mut draw = Draw::new(candidates, wish, terrain);
-    draw.run(wish, rng, reserve);
-    let mut judged: Vec<_> = draw.judged.into_iter().map(Some).collect();
-    let listed = draw.listed.into_iter().map(|at| judged[at].take().expect("nobody is drawn twice")).collect();
-    Drawn { listed, others: judged.into_iter().flatten().collect() }
-}
-
-struct Draw {
-    judged: Vec<Judged>,
+    candidates: Vec<Ranked>,
+    verdicts: Vec<Verdict>,
     listed: Vec<usize>,
 }
 
-impl Draw {
-    /// Looks at each candidate by itself.
-    fn new(candidates: Vec<Candidate>, wish: &Wish<'_>, terrain: &Terrain<'_>) -> Self {
-        let judge = |Candidate { ranked, held }| match judge(&ranked, held, wish, terrain) {
-            Ok((factors, step)) => Judged { ranked, held, factors: Some(factors), fate: Fate::Passed(step) },
-            Err(unfit) => Judged { ranked, held, factors: None, fate: Fate::Unfit(unfit) },
-        };
-        Self { judged: candidates.into_iter().map(judge).collect(), listed: Vec::with_capacity(wish.want) }
+impl Drawn {
+    /// Who is in the list, in the order in which they were drawn.
+    pub fn listed(&self) -> impl Iterator<Item = (&Ranked, &Verdict)> {
+        self.listed.iter().map(|at| (&self.candidates[*at], &self.verdicts[*at]))
     }
 
-    fn run(&mut self, wish: &Wish<'_>, rng: &mut impl Rng, mut reserve: impl FnMut(PeerId, bool) -> bool) {
+    /// The other candidates, in no order.
+    pub fn others(&self) -> impl Iterator<Item = (&Ranked, &Verdict)> {
+        self.candidates.iter().zip(&self.verdicts).filter(|(_, verdict)| !verdict.fate.is_listed())
+    }
+}
+
+/// What is reserved of peers, by who was introduced to whom.
+pub trait Reservations {
+    /// What is reserved of `target` for others than the caller.
+    fn held(&self, target: PeerId) -> Held;
+
+    /// Reserves a slot of `target` for the caller. Says whether it could: another call may have been faster. With `insist`,
+    /// it can, however many introductions the target had.
+    fn reserve(&mut self, target: PeerId, insist: bool) -> bool;
+}
+
+/// Draws a list: never the caller, nobody excluded, nobody incompatible, at most `want`, and somebody where anybody is
+/// possible.
+pub fn choose(
+    candidates: Vec<Ranked>,
+    wish: &Wish<'_>,
+    terrain: &Terrain<'_>,
+    rng: &mut impl Rng,
+    reservations: &mut impl Reservations,
+) -> Drawn {
+    let verdicts = candidates.iter().map(|ranked| judge(ranked, wish, terrain)).collect();
+    let drawn = Drawn { candidates, verdicts, listed: Vec::with_capacity(wish.want) };
+    let mut draw = Draw { drawn, slots: terrain.slots, reservations };
+    draw.run(wish, rng);
+    draw.drawn
+}
+
+struct Draw<'a, R> {
+    drawn: Drawn,
+    slots: usize,
+    reservations: &'a mut R,
+}
+
+impl<R: Reservations> Draw<'_, R> {
+    fn run(&mut self, wish: &Wish<'_>, rng: &mut impl Rng) {
         let places = if wish.urgent { 0 } else { places_to_explore(wish.want, rng) };
         if places > 0 {
-            let untried = |judged: &Judged| judged.factors.filter(|_| !judged.ranked.member.tried);
-            let order = self.order(rng, |judged| Some(untried(judged)?.unproven_weight()));
-            self.take(&order, Step::Fits, places, |_| Fate::Explored, &mut reserve);
+            let order = self.order(rng, |ranked, factors| (!ranked.member.tried).then(|| factors.unproven_weight()));
+            self.take(&order, Step::Fits, places, |_| Fate::Explored);
         }
         // Who is about to run out is served by those who have proved themselves.
         let power = if wish.urgent { 2 } else { 1 };
-        let mut order = self.order(rng, |judged| Some(judged.factors?.weight().powi(power)));
-        self.take(&order, Step::Fits, wish.want, Fate::Drawn, &mut reserve);
+        let mut order = self.order(rng, |_, factors| Some(factors.weight().powi(power)));
+        self.take(&order, Step::Fits, wish.want, Fate::Drawn);
         // Half a list of peers that will do is better than a whole one of those that hardly will.
         let enough = wish.want.div_ceil(2);
         for step in [Step::Playhead, Step::Tried, Step::Slots, Step::Prefix] {
-            self.take(&order, step, enough, Fate::Drawn, &mut reserve);
+            self.take(&order, step, enough, Fate::Drawn);
         }
-        // What is left of it goes to those who were introduced to the fewest, so that a crowd spreads.
-        order.sort_by_key(|at| self.judged[*at].held.slots);
-        self.take(&order, Step::Busy, enough, Fate::Drawn, &mut reserve);
+        if self.drawn.listed.len() < enough {
+            // What is left of it goes to those who were introduced to the fewest, so that a crowd spreads.
+            order.sort_by_key(|at| self.drawn.verdicts[*at].held.map(|held| held.slots));
+            self.take(&order, Step::Busy, enough, Fate::Drawn);
+        }
     }
 
     /// Weighted sampling without replacement: the order of `ln(u) / weight`, the largest first (Efraimidis, Spirakis:
     /// Weighted random sampling with a reservoir, 2006, algorithm A-ES, in logarithms).
-    fn order(&self, rng: &mut impl Rng, weight: impl Fn(&Judged) -> Option<f32>) -> Vec<usize> {
-        let mut keyed: Vec<(f32, usize)> = (0..)
-            .zip(&self.judged)
-            .filter_map(|(at, judged)| Some((rng.random::<f32>().ln() / weight(judged)?.max(f32::MIN_POSITIVE), at)))
-            .collect();
+    fn order(&self, rng: &mut impl Rng, weight: impl Fn(&Ranked, Factors) -> Option<f32>) -> Vec<usize> {
+        let mut keyed: Vec<(f32, usize)> = Vec::with_capacity(self.drawn.candidates.len());
+        for (at, (ranked, verdict)) in self.drawn.candidates.iter().zip(&self.drawn.verdicts).enumerate() {
+            if let Some(weight) = verdict.factors.and_then(|factors| weight(ranked, factors)) {
+                keyed.push((rng.random::<f32>().ln() / weight.max(f32::MIN_POSITIVE), at));
+            }
+        }
         keyed.sort_unstable_by(|(one, _), (other, _)| other.total_cmp(one));
         keyed.into_iter().map(|(_, at)| at).collect()
     }
 
     /// Lists who fits once `step` is overlooked, until `enough` are listed.
-    fn take(
-        &mut self,
-        order: &[usize],
-        step: Step,
-        enough: usize,
-        fate: impl Fn(Step) -> Fate,
-        reserve: &mut impl FnMut(PeerId, bool) -> bool,
-    ) {
+    fn take(&mut self, order: &[usize], step: Step, enough: usize, fate: impl Fn(Step) -> Fate) {
         for &at in order {
-            if self.listed.len() >= enough {
+            if self.drawn.listed.len() >= enough {
                 return;
             }
-            let Judged { ranked, fate: Fate::Passed(needed), .. } = &self.judged[at] else { continue };
-            let prefix = ranked.member.prefix();
-            if *needed > step || step < Step::Prefix && self.is_crowded(prefix) {
+            let Drawn { candidates, verdicts, .. } = &self.drawn;
+            let Verdict { fate: Fate::Passed(needed), held, .. } = verdicts[at] else { continue };
+            let member = &candidates[at].member;
+            if needed > step || step < Step::Prefix && self.is_crowded(member.prefix()) {
                 continue;
             }
-            self.judged[at].fate = if reserve(ranked.member.peer, step == Step::Busy) {
-                self.listed.push(at);
-                fate(step)
-            } else {
+            let peer = member.peer;
+            let held = held.unwrap_or_else(|| self.reservations.held(peer));
+            let found = match taken(member, held, self.slots) {
+                Err(unfit) => Fate::Unfit(unfit),
+                Ok(lacking) if lacking > step => Fate::Passed(lacking.max(needed)),
+                Ok(_) if self.reservations.reserve(peer, step == Step::Busy) => fate(step),
                 // Another call was faster.
-                Fate::Passed(Step::Busy)
+                Ok(_) => Fate::Passed(Step::Busy),
             };
+            let verdict = &mut self.drawn.verdicts[at];
+            (verdict.held, verdict.fate) = (Some(held), found);
+            if found.is_listed() {
+                self.drawn.listed.push(at);
+            }
         }
     }
 
     /// Whether the list has enough of a prefix.
     fn is_crowded(&self, prefix: Option<Prefix>) -> bool {
-        let is_same = |at: &&usize| self.judged[**at].ranked.member.prefix() == prefix;
-        prefix.is_some() && self.listed.iter().filter(is_same).count() >= MOST_OF_A_PREFIX
+        let is_same = |(ranked, _): &(&Ranked, &Verdict)| ranked.member.prefix() == prefix;
+        prefix.is_some() && self.drawn.listed().filter(is_same).count() >= MOST_OF_A_PREFIX
     }
 }
 
-/// What speaks for a candidate, and what has to be overlooked before it is listed.
-fn judge(ranked: &Ranked, held: Held, wish: &Wish<'_>, terrain: &Terrain<'_>) -> Result<(Factors, Step), Unfit> {
+/// What speaks for a candidate, and what has to be overlooked before it is listed, as far as it depends on these two alone.
+fn judge(ranked: &Ranked, wish: &Wish<'_>, terrain: &Terrain<'_>) -> Verdict {
+    match weigh(ranked, wish, terrain) {
+        Ok(factors) => {
+            let is_elsewhere = factors.content <= LEAST_CONTENT;
+            let needed = if is_elsewhere { Step::Playhead } else { Step::Fits };
+            Verdict { factors: Some(factors), held: None, fate: Fate::Passed(needed) }
+        }
+        Err(unfit) => Verdict { factors: None, held: None, fate: Fate::Unfit(unfit) },
+    }
+}
+
+fn weigh(ranked: &Ranked, wish: &Wish<'_>, terrain: &Terrain<'_>) -> Result<Factors, Unfit> {
     let Ranked { member, score, .. } = ranked;
     if !wish.admits(ranked) {
         return Err(Unfit::NotAdmitted);
@@ -302,41 +319,37 @@ fn judge(ranked: &Ranked, held: Held, wish: &Wish<'_>, terrain: &Terrain<'_>) ->
     if !terrain.costs.may_meet(&wish.at, &at) {
         return Err(Unfit::Apart);
     }
-    let ends = [(wish.nat, wish.at), (member.nat, at)].map(|(nat, at)| End { nat, asn: at.place.asn });
-    let nat = terrain.pairs.chance(ends[0], ends[1]);
+    let [here, there] = [(wish.nat, wish.at), (member.nat, at)].map(|(nat, at)| End { nat, asn: at.place.asn });
+    let nat = terrain.pairs.chance(here, there);
     if nat < LEAST_CHANCE {
         return Err(Unfit::Nat);
     }
-    let (free, is_full) = free(member, held.slots, terrain.slots).ok_or(Unfit::Full)?;
-    let content = content(wish, member, terrain.now);
-    let lacking = [
-        (content <= LEAST_CONTENT, Step::Playhead),
-        (held.to_caller, Step::Tried),
-        (is_full, Step::Slots),
-        (held.is_busy, Step::Busy),
-    ];
-    let step = lacking.iter().filter(|(is, _)| *is).map(|(_, step)| *step).next_back().unwrap_or(Step::Fits);
+    let slots = slots(member, terrain.slots);
+    // Who takes a few more than it has is asked last, and then as if one were free.
+    let free = slots.saturating_sub(member.degree.into()).max(1);
+    #[expect(clippy::cast_precision_loss, reason = "two small numbers")]
+    let free = if slots == 0 { return Err(Unfit::Full) } else { free as f32 / slots as f32 };
     // Bytes go from the candidate to the caller.
     let locality = costs::locality(terrain.costs.cost(&at, &wish.at));
     #[expect(clippy::cast_possible_truncation, reason = "four digits")]
     let score = score.value() as f32;
-    Ok((Factors { score, locality, nat, free, content }, step))
+    Ok(Factors { score, locality, nat, free, content: content(wish, member, terrain.now) })
 }
 
-/// The share of a candidate's slots that is free, and whether it takes one more than it has; `None` when it has too many
-/// links even for that.
-fn free(member: &Member, held: usize, usual: usize) -> Option<(f32, bool)> {
-    let slots = member.slots.map_or(usual, usize::from);
-    let taken = usize::from(member.degree) + held;
-    #[expect(clippy::cast_precision_loss, reason = "small numbers")]
-    let share = |free: usize| free as f32 / slots as f32;
-    if taken < slots {
-        Some((share(slots - taken), false))
-    } else if slots > 0 && taken < slots + MORE_SLOTS {
-        Some((share(1), true))
-    } else {
-        None
+/// Links that a candidate takes.
+fn slots(member: &Member, usual: usize) -> usize {
+    member.slots.map_or(usual, usize::from)
+}
+
+/// What has to be overlooked with so much of a candidate reserved.
+fn taken(member: &Member, held: Held, usual: usize) -> Result<Step, Unfit> {
+    let slots = slots(member, usual);
+    let taken = usize::from(member.degree) + held.slots;
+    if taken >= slots + MORE_SLOTS {
+        return Err(Unfit::Full);
     }
+    let lacking = [(held.to_caller, Step::Tried), (taken >= slots, Step::Slots), (held.is_busy, Step::Busy)];
+    Ok(lacking.into_iter().filter(|(is, _)| *is).map(|(_, step)| step).next_back().unwrap_or(Step::Fits))
 }
 
 /// How much of what the caller needs next a candidate has, by where both are in the content. Unknown counts as all.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 use crate::domain::{
     Nat, PeerId, SwarmId,
-    selection::{Fate, Judged, MAX_EXCLUDE, MAX_WANT, Step, Unfit},
+    selection::{Fate, MAX_EXCLUDE, MAX_WANT, Step, Unfit, Verdict},
 };
 
 /// Furthest into a content that anybody can be, in seconds: 30 years, for streams that count from the epoch.
@@ -151,7 +151,7 @@ pub struct Reasons {
     /// How much it has of what the caller needs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content: Option<f32>,
-    /// Slots that are reserved for others to whom it was introduced a moment ago.
+    /// Slots that are reserved for others to whom it was introduced a moment ago; where it came up in the draw.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held: Option<usize>,
     /// All of the factors.
@@ -159,8 +159,8 @@ pub struct Reasons {
     pub weight: Option<f32>,
 }
 
-impl From<&Judged> for Reasons {
-    fn from(Judged { factors, fate, held, .. }: &Judged) -> Self {
+impl From<&Verdict> for Reasons {
+    fn from(Verdict { factors, fate, held }: &Verdict) -> Self {
         let step = |step| match step {
             Step::Fits => None,
             Step::Playhead => Some("playhead"),
@@ -186,7 +186,7 @@ impl From<&Judged> for Reasons {
             nat: factors.map(|factors| factors.nat),
             free: factors.map(|factors| factors.free),
             content: factors.map(|factors| factors.content),
-            held: factors.map(|_| held.slots),
+            held: held.map(|held| held.slots),
             weight: factors.map(|factors| factors.weight()),
         }
     }

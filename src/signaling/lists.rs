@@ -1,15 +1,14 @@
 //! Peer lists: what `join`, `peers` and the connect reply have in common.
 
-use rand::Rng;
-
 use crate::{
     domain::{
         CostMap, Nat, Pairs, PeerId, Ranked, SwarmId, Whereabouts,
-        selection::{self, CANDIDATES, Candidate, Drawn, Judged, Terrain, Wish},
+        introductions::Held,
+        selection::{self, CANDIDATES, Drawn, Reservations, Terrain, Verdict, Wish},
         ticket::{Permit, TicketKind},
     },
     protocol::{Near, Other, Peer, PeerList, PeersRequest},
-    ranking::{Listing, RankingError},
+    ranking::{Listing, Ranking, RankingError},
     signaling::{Caller, Signaling},
 };
 
@@ -57,12 +56,9 @@ impl Signaling {
         wish: &Wish<'_>,
         explain: bool,
     ) -> PeerList {
-        let reserve = |target, insist| self.ranking.introduce(target, caller.peer, insist);
-        let Drawn { listed, others } = self.draw(found.candidates, wish, &mut rand::rng(), reserve);
+        let drawn = self.draw(found.candidates, wish, &mut Introducing { ranking: &self.ranking, caller: caller.peer });
         let expires = self.clock.now() + self.ticket_ttl;
-        let entry = |judged: Judged| {
-            let reasons = explain.then(|| (&judged).into());
-            let Ranked { member, score, .. } = judged.ranked;
+        let entry = |(Ranked { member, score, .. }, verdict): (&Ranked, &Verdict)| {
             let same_address = member.address.is_some() && member.address == caller.session.address;
             let permit = Permit { kind: TicketKind::Offer, same_address, expires };
             Peer {
@@ -70,10 +66,10 @@ impl Signaling {
                 ticket: permit.issue(&self.tickets, swarm, caller.peer, member.peer),
                 score: score.value(),
                 near: near(same_address, &wish.at, &member.whereabouts()),
-                reasons,
+                reasons: explain.then(|| verdict.into()),
             }
         };
-        let mut peers: Vec<_> = listed.into_iter().map(entry).collect();
+        let mut peers: Vec<_> = drawn.listed().map(entry).collect();
         peers.sort_by_key(|peer| peer.near);
         self.metrics.listed(peers.len());
         let next_ms = if peers.len() < wish.want { NEXT_SHORT_MS } else { NEXT_MS };
@@ -82,26 +78,34 @@ impl Signaling {
             swarm_size: found.swarm_size,
             next_ms,
             joined: (!found.joined).then_some(false),
-            others: explain.then(|| others.iter().map(other).collect()),
+            others: explain.then(|| drawn.others().map(other).collect()),
             stale: found.stale,
         }
     }
 
     /// Draws a list by what is known now.
-    fn draw(
-        &self,
-        candidates: Vec<Ranked>,
-        wish: &Wish<'_>,
-        rng: &mut impl Rng,
-        reserve: impl FnMut(PeerId, bool) -> bool,
-    ) -> Drawn {
-        let admitted = candidates.into_iter().filter(|ranked| wish.admits(ranked)).take(CANDIDATES);
-        let candidates = admitted
-            .map(|ranked| Candidate { held: self.ranking.held(ranked.member.peer, wish.caller), ranked })
-            .collect();
+    fn draw(&self, mut candidates: Vec<Ranked>, wish: &Wish<'_>, reservations: &mut impl Reservations) -> Drawn {
+        candidates.retain(|ranked| wish.admits(ranked));
+        candidates.truncate(CANDIDATES);
         let (costs, pairs) = (CostMap::default(), Pairs::default());
         let terrain = Terrain { costs: &costs, pairs: &pairs, slots: USUAL_SLOTS, now: self.clock.now() };
-        selection::choose(candidates, wish, &terrain, rng, reserve)
+        selection::choose(candidates, wish, &terrain, &mut rand::rng(), reservations)
+    }
+}
+
+/// Introduces peers to a caller.
+struct Introducing<'a> {
+    ranking: &'a Ranking,
+    caller: PeerId,
+}
+
+impl Reservations for Introducing<'_> {
+    fn held(&self, target: PeerId) -> Held {
+        self.ranking.held(target, self.caller)
+    }
+
+    fn reserve(&mut self, target: PeerId, insist: bool) -> bool {
+        self.ranking.introduce(target, self.caller, insist)
     }
 }
 
@@ -117,6 +121,6 @@ fn near(same_address: bool, here: &Whereabouts, there: &Whereabouts) -> Near {
     }
 }
 
-fn other(judged: &Judged) -> Other {
-    Other { peer: judged.ranked.member.peer, reasons: judged.into() }
+fn other((ranked, verdict): (&Ranked, &Verdict)) -> Other {
+    Other { peer: ranked.member.peer, reasons: verdict.into() }
 }
