@@ -71,7 +71,7 @@ impl App {
             }
         };
         // Every part makes its series here, so that they exist at zero.
-        let (proxy, lanes, ranking, loops, centrifugo) = metrics::with_local_recorder(&recorder, || {
+        let (proxy, lanes, signaling, loops, centrifugo) = metrics::with_local_recorder(&recorder, || {
             let centrifugo = Centrifugo::new(&config.gateway.api_url, &config.gateway.api_key.0);
             let centrifugo =
                 Arc::new(centrifugo.context("gateway.api_key has characters that no HTTP header can hold")?);
@@ -84,7 +84,7 @@ impl App {
             let (outbox, lanes) = Outbox::new(settings, &gateway);
             let settings = RankingSettings { interval: config.ranking.interval, remember: config.store.remember };
             let (ranking, loops) = Ranking::new(store.clone(), clock.clone(), settings);
-            let signaling = Signaling {
+            let signaling = Arc::new(Signaling {
                 ranking: ranking.clone(),
                 outbox,
                 gateway,
@@ -94,18 +94,18 @@ impl App {
                 ice_servers: config.ice.servers.clone(),
                 clock: clock.clone(),
                 metrics: SignalingMetrics::new(),
-            };
+            });
             let proxy = Proxy {
-                signaling,
+                signaling: signaling.clone(),
                 secret: config.proxy.secret.0.clone(),
                 client_ip_header: config.proxy.client_ip_header.parse().context("proxy.client_ip_header")?,
                 metrics: ProxyMetrics::new(),
             };
-            anyhow::Ok((Arc::new(proxy), lanes, ranking, loops, centrifugo))
+            anyhow::Ok((Arc::new(proxy), lanes, signaling, loops, centrifugo))
         })?;
 
         let phase = AtomicU8::new(Phase::Starting as u8);
-        let admin = Arc::new(Admin { phase, gateway: centrifugo.clone(), ranking, store, clock, metrics });
+        let admin = Arc::new(Admin { phase, gateway: centrifugo.clone(), signaling, store, clock, metrics });
         let app = Self {
             proxy_address,
             admin_address,

@@ -8,7 +8,7 @@ use std::sync::{Arc, atomic::AtomicU8};
 use axum::{Router, extract::State, http::StatusCode, routing::get};
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use crate::{clock::Clock, gateway::Gateway, ranking::Ranking, store::Store};
+use crate::{clock::Clock, gateway::Gateway, signaling::Signaling, store::Store};
 
 pub use health::Phase;
 
@@ -18,8 +18,8 @@ pub struct Admin {
     pub phase: AtomicU8,
     /// Asked whether it is there.
     pub gateway: Arc<dyn Gateway>,
-    /// Shown swarm by swarm.
-    pub ranking: Arc<Ranking>,
+    /// Shown swarm by swarm, and asked for reasons.
+    pub signaling: Arc<Signaling>,
     /// Asked for what is not at hand.
     pub store: Arc<dyn Store>,
     /// What time it is.
@@ -36,6 +36,7 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/metrics", get(metrics))
         .route("/swarms/{id}", get(swarms::swarm))
         .route("/swarms/{id}/peers/{peer}", get(swarms::peer))
+        .route("/swarms/{id}/explain", get(swarms::explain))
         .fallback(not_found)
         .with_state(admin)
 }
@@ -45,7 +46,7 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> String {
 }
 
 async fn not_found() -> (StatusCode, &'static str) {
-    let words = "There is /health/live, /health/ready, /metrics, /swarms/{id} and /swarms/{id}/peers/{peer}, a swarm's slashes \
-                 written as %2F.\n";
+    let words = "There is /health/live, /health/ready, /metrics, /swarms/{id}, /swarms/{id}/peers/{peer} and \
+                 /swarms/{id}/explain?peer=, a swarm's slashes written as %2F.\n";
     (StatusCode::NOT_FOUND, words)
 }

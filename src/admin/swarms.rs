@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::{Path, Query, State},
     http::StatusCode,
 };
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Admin;
@@ -25,27 +26,32 @@ fn refuse(status: StatusCode, error: &str) -> Answer {
     (status, Json(json!({ "error": error })))
 }
 
+/// This node's copy of a swarm where it has one, or else what the store says now.
+async fn look(admin: &Admin, swarm: &SwarmId, now: Timestamp) -> Result<Arc<Snapshot>, Answer> {
+    if let Some(copy) = admin.signaling.ranking.snapshot(swarm) {
+        return Ok(copy);
+    }
+    match admin.store.pull(swarm, &[], now).await {
+        Ok(pulled) => Ok(Arc::new(Snapshot::default().next(pulled, now))),
+        Err(error) => Err(refuse(StatusCode::SERVICE_UNAVAILABLE, &error.to_string())),
+    }
+}
+
 /// `GET /swarms/{id}`: this node's copy where it has one, or else what the store says now.
 pub async fn swarm(State(admin): State<Arc<Admin>>, Path(id): Path<String>) -> Answer {
     let Ok(swarm) = SwarmId::parse(&id) else { return refuse(StatusCode::BAD_REQUEST, "not a swarm id") };
     let now = admin.clock.now();
-    let copy = admin.ranking.snapshot(&swarm);
+    let copy = admin.signaling.ranking.snapshot(&swarm);
     let age = copy.as_ref().and_then(|copy| copy.taken()).map(|(_, taken)| taken.elapsed().as_secs_f64());
-    let read;
-    let snapshot = if let Some(copy) = &copy {
-        copy.as_ref()
-    } else {
-        match admin.store.pull(&swarm, &[], now).await {
-            Ok(pulled) => read = Snapshot::default().next(pulled, now),
-            Err(error) => return refuse(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
-        }
-        &read
+    let snapshot = match look(&admin, &swarm, now).await {
+        Ok(snapshot) => snapshot,
+        Err(answer) => return answer,
     };
     if snapshot.rows().is_empty() {
         return refuse(StatusCode::NOT_FOUND, "nobody is in this swarm");
     }
     // Who left since the copy was taken is not offered any more.
-    let is_gone = |row: &&Ranked| admin.ranking.is_gone(&swarm, row.member.peer);
+    let is_gone = |row: &&Ranked| admin.signaling.ranking.is_gone(&swarm, row.member.peer);
     let mut rows: Vec<_> = snapshot.rows().iter().filter(|row| !is_gone(row)).collect();
     rows.sort_by_key(|row| std::cmp::Reverse((row.score, row.seen)));
     let members: Vec<_> = rows.into_iter().take(SHOWN).map(|row| show(row, now)).collect();
@@ -58,6 +64,34 @@ pub async fn swarm(State(admin): State<Arc<Admin>>, Path(id): Path<String>) -> A
         "members": members,
     });
     (StatusCode::OK, Json(answer))
+}
+
+/// Of whom the question is.
+#[derive(Deserialize)]
+pub struct Asker {
+    peer: String,
+}
+
+/// `GET /swarms/{id}/explain?peer=`: a list as this peer could get it now, and what speaks for and against each candidate.
+/// Another draw comes out otherwise; nobody is introduced by it.
+pub async fn explain(
+    State(admin): State<Arc<Admin>>,
+    Path(id): Path<String>,
+    Query(Asker { peer }): Query<Asker>,
+) -> Answer {
+    let (Ok(swarm), Ok(peer)) = (SwarmId::parse(&id), PeerId::parse(&peer)) else {
+        return refuse(StatusCode::BAD_REQUEST, "not a swarm id and a peer id");
+    };
+    let now = admin.clock.now();
+    let snapshot = match look(&admin, &swarm, now).await {
+        Ok(snapshot) => snapshot,
+        Err(answer) => return answer,
+    };
+    let Some(Ranked { member, .. }) = snapshot.member(peer) else {
+        return refuse(StatusCode::NOT_FOUND, "this peer is not in this swarm");
+    };
+    let candidates = admin.signaling.explain(&swarm, member, &snapshot);
+    (StatusCode::OK, Json(json!({ "swarm": swarm, "peer": peer, "candidates": candidates })))
 }
 
 /// `GET /swarms/{id}/peers/{peer}`: what the store says of it now.

@@ -95,7 +95,7 @@ pub struct PeerList {
     pub joined: Option<bool>,
     /// Candidates that are not in the list; only when asked for reasons.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub others: Option<Vec<Other>>,
+    pub others: Option<Vec<Explained>>,
     /// The store has been away for a while: the list is what was known before.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub stale: bool,
@@ -117,12 +117,12 @@ pub struct Peer {
     pub reasons: Option<Reasons>,
 }
 
-/// A candidate that is not in the list.
+/// A candidate, and why it is in the list or not.
 #[derive(Debug, Serialize)]
-pub struct Other {
+pub struct Explained {
     /// Who.
     pub peer: PeerId,
-    /// Why not.
+    /// Why.
     pub reasons: Reasons,
 }
 

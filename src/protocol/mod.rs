@@ -12,7 +12,7 @@ use crate::domain::PeerId;
 
 pub use code::{Code, Refusal};
 pub use connect::{ConnectData, ConnectReply, IceServer};
-pub use lists::{JoinRequest, LeaveRequest, Near, NetInfo, Other, Peer, PeerList, PeersRequest, Reasons};
+pub use lists::{Explained, JoinRequest, LeaveRequest, Near, NetInfo, Peer, PeerList, PeersRequest, Reasons};
 pub use report::{CandidateType, ReportReply, ReportRequest, ReportedReceipt};
 pub use session::Session;
 pub use signal::{

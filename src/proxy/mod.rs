@@ -41,7 +41,7 @@ const SECRET_HEADER: HeaderName = HeaderName::from_static("x-starling-secret");
 /// What the handlers share.
 pub struct Proxy {
     /// The use cases.
-    pub signaling: Signaling,
+    pub signaling: Arc<Signaling>,
     /// What Centrifugo shows with every call.
     pub secret: String,
     /// The header in which the gateway passes on the client's address.

@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::Clock,
     domain::{Member, PeerId, Ranked, Receipt, Score, SwarmId, Whereabouts, evidence::Source, introductions::Held},
-    store::{Found, Gone, Store, StoreError},
+    store::{Found, Gone, LISTED_FOR, Store, StoreError},
 };
 
 pub use hints::Hints;
@@ -281,6 +281,13 @@ impl Ranking {
     pub fn snapshot(&self, swarm: &SwarmId) -> Option<Arc<Snapshot>> {
         let snapshot = self.views.get(swarm)?.snapshot();
         snapshot.taken().is_some().then_some(snapshot)
+    }
+
+    /// Candidates from a copy of a swarm, as a list would begin with. No sign of life of anybody.
+    pub fn look(&self, swarm: &SwarmId, copy: &Snapshot, near: &Whereabouts, sample: usize) -> Vec<Ranked> {
+        let seen_by = copy.seen_by(self.clock.now());
+        let is_alive = |row: &Ranked| seen_by.since(row.seen) <= LISTED_FOR && !self.is_gone(swarm, row.member.peer);
+        copy.sample(near, sample, &mut rand::rng(), is_alive)
     }
 
     fn view(&self, swarm: &SwarmId) -> Result<Arc<View>, RankingError> {

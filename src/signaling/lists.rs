@@ -2,13 +2,13 @@
 
 use crate::{
     domain::{
-        CostMap, Nat, Pairs, PeerId, Ranked, SwarmId, Whereabouts,
+        CostMap, Member, Nat, Pairs, PeerId, Policy, Ranked, SwarmId, Whereabouts,
         introductions::Held,
         selection::{self, CANDIDATES, Drawn, Reservations, Terrain, Verdict, Wish},
         ticket::{Permit, TicketKind},
     },
-    protocol::{Near, Other, Peer, PeerList, PeersRequest},
-    ranking::{Listing, Ranking, RankingError},
+    protocol::{Explained, Near, Peer, PeerList, PeersRequest},
+    ranking::{Listing, Ranking, RankingError, Snapshot},
     signaling::{Caller, Signaling},
 };
 
@@ -78,9 +78,27 @@ impl Signaling {
             swarm_size: found.swarm_size,
             next_ms,
             joined: (!found.joined).then_some(false),
-            others: explain.then(|| drawn.others().map(other).collect()),
+            others: explain.then(|| drawn.others().map(explained).collect()),
             stale: found.stale,
         }
+    }
+
+    /// A list as `asker` could get it now from this copy of the swarm, and the other candidates, each with its reasons.
+    /// Nobody is introduced.
+    pub fn explain(&self, swarm: &SwarmId, asker: &Member, snapshot: &Snapshot) -> Vec<Explained> {
+        let now = self.clock.now();
+        let wish = Wish {
+            caller: asker.peer,
+            at: asker.whereabouts(),
+            nat: asker.nat,
+            playhead: asker.playhead_at(now),
+            urgent: false,
+            want: Policy::default().want.into(),
+            exclude: &[],
+        };
+        let candidates = self.ranking.look(swarm, snapshot, &wish.at, wish.sample());
+        let drawn = self.draw(candidates, &wish, &mut Looking { ranking: &self.ranking, caller: asker.peer });
+        drawn.listed().chain(drawn.others()).map(explained).collect()
     }
 
     /// Draws a list by what is known now.
@@ -109,6 +127,22 @@ impl Reservations for Introducing<'_> {
     }
 }
 
+/// Asks what a caller would get.
+struct Looking<'a> {
+    ranking: &'a Ranking,
+    caller: PeerId,
+}
+
+impl Reservations for Looking<'_> {
+    fn held(&self, target: PeerId) -> Held {
+        self.ranking.held(target, self.caller)
+    }
+
+    fn reserve(&mut self, _target: PeerId, _insist: bool) -> bool {
+        true
+    }
+}
+
 fn near(same_address: bool, here: &Whereabouts, there: &Whereabouts) -> Near {
     if same_address {
         Near::Lan
@@ -121,6 +155,6 @@ fn near(same_address: bool, here: &Whereabouts, there: &Whereabouts) -> Near {
     }
 }
 
-fn other((ranked, verdict): (&Ranked, &Verdict)) -> Other {
-    Other { peer: ranked.member.peer, reasons: verdict.into() }
+fn explained((ranked, verdict): (&Ranked, &Verdict)) -> Explained {
+    Explained { peer: ranked.member.peer, reasons: verdict.into() }
 }
