@@ -15,6 +15,7 @@ use starling::{
         token::TokenKeys,
     },
     gateway::{Delivery, Gateway, GatewayError, Published},
+    geo::{Geo, GeoSettings},
     lifecycle::Lifecycle,
     outbox::{Outbox, OutboxSettings},
     protocol::Session,
@@ -85,6 +86,7 @@ fn calls(c: &mut Criterion) {
     let (ranking, _loops) = Ranking::new(store, Clock::System, settings);
     let signaling = Signaling {
         ranking,
+        geo: Arc::new(Geo::open(GeoSettings::default()).expect("no file is needed")),
         outbox,
         gateway,
         tokens: TokenKeys::new(Vec::new(), "starling"),

@@ -19,6 +19,7 @@ use crate::{
         token::{TokenKey, TokenKeys},
     },
     gateway::{Centrifugo, Gateway},
+    geo::{Geo, GeoSettings},
     lifecycle::Lifecycle,
     listener,
     outbox::{Outbox, OutboxSettings},
@@ -86,6 +87,7 @@ impl App {
             let (ranking, loops) = Ranking::new(store.clone(), clock.clone(), settings);
             let signaling = Arc::new(Signaling {
                 ranking: ranking.clone(),
+                geo: Arc::new(Geo::open(geo_settings(config))?),
                 outbox,
                 gateway,
                 tokens: token_keys(config),
@@ -117,6 +119,8 @@ impl App {
         };
         app.operators.start(|stop| listener::serve(admin_listener, admin::router(admin), stop));
         app.operators.start(|stop| centrifugo.watch(stop));
+        let geo = app.admin.signaling.geo.clone();
+        app.operators.start(|stop| geo.run(stop));
         let Loops { ranker, refresher, writer, hints } = loops;
         app.operators.start(|stop| ranker.run(stop));
         app.operators.start(|stop| refresher.run(stop));
@@ -186,6 +190,13 @@ fn redis_settings(config: &Config) -> anyhow::Result<RedisSettings> {
         key_prefix: key_prefix.clone(),
         remember: config.store.remember,
     })
+}
+
+/// Where peers are, as configured.
+pub fn geo_settings(config: &Config) -> GeoSettings {
+    let file = |path: &str| (!path.is_empty()).then(|| path.into());
+    let crate::config::Geo { asn_database, country_database, cost_map } = &config.geo;
+    GeoSettings { asn_database: file(asn_database), country_database: file(country_database), cost_map: file(cost_map) }
 }
 
 /// The keys of access tokens, as configured.

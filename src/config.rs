@@ -32,6 +32,8 @@ pub struct Config {
     pub store: Store,
     /// What is known of peers.
     pub ranking: Ranking,
+    /// Where peers are.
+    pub geo: Geo,
     /// The outbox.
     pub batch: Batch,
     /// What clients are told about STUN and TURN.
@@ -173,6 +175,21 @@ pub struct Ranking {
     /// the store more; longer, and peers that are alive would seem silent.
     #[serde(with = "humantime_serde")]
     pub interval: Duration,
+}
+
+/// `[geo]`: where peers are, by the address that the gateway saw. Each file is read again when it has changed; put a new
+/// one in place by renaming it. Empty: none.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Geo {
+    /// A database in `MaxMind`'s format that tells networks (autonomous systems) by address, up to 1 GiB. It is kept in
+    /// memory. Without one, peers of one network are those of one /24 or /48.
+    pub asn_database: String,
+    /// Likewise one that tells countries. Without one, peers elsewhere are all equally far.
+    pub country_database: String,
+    /// A map of costs, and of who may meet: TOML as in `config/costs.toml`, or ALTO where the name ends in `.json`. Up to
+    /// 16 MiB. Without one the built-in tiers hold, and everybody may meet.
+    pub cost_map: String,
 }
 
 /// `[batch]`: how signals wait to be published.

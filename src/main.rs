@@ -5,11 +5,12 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
 use starling::{
-    app::{App, token_keys},
+    app::{App, geo_settings, token_keys},
     clock::Clock,
     config::Config,
     demo,
     domain::{SwarmPattern, token::Claims},
+    geo::Geo,
     lifecycle::asked_to_stop,
     telemetry::{self, LogFormat},
 };
@@ -32,7 +33,7 @@ struct Cli {
 enum Command {
     /// Run the backend (also what a bare `starling` does)
     Serve(Serve),
-    /// Read the configuration; say what is wrong, or print it with secrets as ***
+    /// Read the configuration and the files of `[geo]`; say what is wrong, or print it with secrets as ***
     Check(File),
     /// Print an access token signed with the first configured key, for trying things out
     Token(Token),
@@ -117,6 +118,7 @@ async fn serve(options: Serve) -> anyhow::Result<()> {
 
 #[expect(clippy::print_stdout, reason = "this is what it was asked for")]
 fn check(config: &Config) -> anyhow::Result<()> {
+    Geo::open(geo_settings(config))?;
     print!("{}", toml::to_string_pretty(config)?);
     Ok(())
 }

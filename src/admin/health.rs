@@ -41,7 +41,12 @@ pub async fn ready(State(admin): State<Arc<Admin>>) -> (StatusCode, Json<Value>)
         }
     }
     let mut missing = serde_json::Map::new();
-    for (part, what) in [("gateway", admin.gateway.missing()), ("redis", admin.store.missing())] {
+    let parts = [
+        ("gateway", admin.gateway.missing()),
+        ("redis", admin.store.missing()),
+        ("geo", admin.signaling.geo.missing()),
+    ];
+    for (part, what) in parts {
         missing.extend(what.map(|what| (part.to_owned(), what.into())));
     }
     let answer = if missing.is_empty() {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::Admin;
 use crate::{
-    domain::{Evidence, PeerId, Ranked, Score, SwarmId, Timestamp, evidence::Attempt},
+    domain::{CostMap, Evidence, PeerId, Place, Ranked, Score, SwarmId, Timestamp, evidence::Attempt},
     ranking::Snapshot,
     store::Known,
 };
@@ -54,7 +54,8 @@ pub async fn swarm(State(admin): State<Arc<Admin>>, Path(id): Path<String>) -> A
     let is_gone = |row: &&Ranked| admin.signaling.ranking.is_gone(&swarm, row.member.peer);
     let mut rows: Vec<_> = snapshot.rows().iter().filter(|row| !is_gone(row)).collect();
     rows.sort_by_key(|row| std::cmp::Reverse((row.score, row.seen)));
-    let members: Vec<_> = rows.into_iter().take(SHOWN).map(|row| show(row, now)).collect();
+    let costs = admin.signaling.geo.costs();
+    let members: Vec<_> = rows.into_iter().take(SHOWN).map(|row| show(row, &costs, now)).collect();
     let answer = json!({
         "swarm": swarm,
         "size": snapshot.live(),
@@ -104,19 +105,23 @@ pub async fn peer(State(admin): State<Arc<Admin>>, Path((id, peer)): Path<(Strin
         Err(error) => refuse(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
         Ok(None) => refuse(StatusCode::NOT_FOUND, "this peer is not in this swarm"),
         Ok(Some(Known { ranked, evidence })) => {
-            let mut shown = show(&ranked, now);
+            let mut shown = show(&ranked, &admin.signaling.geo.costs(), now);
             shown["evidence"] = evidence.map_or(Value::Null, |evidence| show_evidence(&evidence, now));
             (StatusCode::OK, Json(shown))
         }
     }
 }
 
-fn show(Ranked { member, score, seen }: &Ranked, now: Timestamp) -> Value {
+fn show(Ranked { member, score, seen }: &Ranked, costs: &CostMap, now: Timestamp) -> Value {
+    let Place { asn, country, pid } = member.place;
     json!({
         "peer": member.peer,
         "score": (*score > Score::ZERO).then(|| score.value()),
         "upload": member.upload,
         "resting": member.resting,
+        "asn": asn,
+        "country": country.map(|letters| letters.map(char::from).iter().collect::<String>()),
+        "group": pid.and_then(|pid| costs.name(pid)),
         "nat": member.nat,
         "slots": member.slots,
         "degree": member.degree,

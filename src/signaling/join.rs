@@ -26,6 +26,7 @@ impl Signaling {
             playhead: request.playhead,
             bitrate_kbps: request.bitrate_kbps,
             address: caller.session.address,
+            place: self.geo.place(caller.session.address),
             ..Member::new(caller.peer, now)
         };
         let wish =

@@ -2,7 +2,7 @@
 
 use crate::{
     domain::{
-        CostMap, Member, Nat, Pairs, PeerId, Policy, Ranked, SwarmId, Whereabouts,
+        Member, Nat, Pairs, PeerId, Policy, Ranked, SwarmId, Whereabouts,
         introductions::Held,
         selection::{self, CANDIDATES, Drawn, Reservations, Terrain, Verdict, Wish},
         ticket::{Permit, TicketKind},
@@ -38,7 +38,7 @@ impl Signaling {
     pub(super) fn wish<'a>(&self, caller: &Caller, want: Option<u8>, exclude: &'a [PeerId]) -> Wish<'a> {
         Wish {
             caller: caller.peer,
-            at: Whereabouts { prefix: caller.session.prefix(), ..Whereabouts::default() },
+            at: Whereabouts { place: self.geo.place(caller.session.address), prefix: caller.session.prefix() },
             nat: Nat::Unknown,
             playhead: None,
             urgent: false,
@@ -105,7 +105,7 @@ impl Signaling {
     fn draw(&self, mut candidates: Vec<Ranked>, wish: &Wish<'_>, reservations: &mut impl Reservations) -> Drawn {
         candidates.retain(|ranked| wish.admits(ranked));
         candidates.truncate(CANDIDATES);
-        let (costs, pairs) = (CostMap::default(), Pairs::default());
+        let (costs, pairs) = (self.geo.costs(), Pairs::default());
         let terrain = Terrain { costs: &costs, pairs: &pairs, slots: USUAL_SLOTS, now: self.clock.now() };
         selection::choose(candidates, wish, &terrain, &mut rand::rng(), reservations)
     }

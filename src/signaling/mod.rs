@@ -16,6 +16,7 @@ use crate::{
     clock::Clock,
     domain::{PeerId, SwarmId, mac::MacKeys, token::TokenKeys},
     gateway::Gateway,
+    geo::Geo,
     outbox::Outbox,
     protocol::{IceServer, Session},
     ranking::{Ranking, RankingError},
@@ -67,6 +68,8 @@ pub enum CallError {
 pub struct Signaling {
     /// Who is where, and how good.
     pub ranking: Arc<Ranking>,
+    /// Where they are.
+    pub geo: Arc<Geo>,
     /// What leaves us.
     pub outbox: Outbox,
     /// Clients' connections.

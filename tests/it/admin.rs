@@ -32,8 +32,8 @@ async fn a_swarm_is_shown_without_addresses() {
     ann.rpc("join", json!({ "swarm": "movie/42", "net": { "nat": "eim" }, "upload": false })).await.unwrap();
     let (status, swarm) = world.admin("/swarms/movie%2F42").await;
     let mut member = json!({
-        "peer": ann.peer, "score": null, "upload": false, "resting": false, "nat": "eim", "slots": null, "degree": 0, "playhead": null,
-        "bitrate_kbps": null, "joined_s_ago": 0, "seen_s_ago": 0,
+        "peer": ann.peer, "score": null, "upload": false, "resting": false, "asn": null, "country": null, "group": null,
+        "nat": "eim", "slots": null, "degree": 0, "playhead": null, "bitrate_kbps": null, "joined_s_ago": 0, "seen_s_ago": 0,
     });
     let expected =
         json!({ "swarm": "movie/42", "size": 1, "offered": 0, "shards": 1, "copy_age_s": null, "members": [member] });

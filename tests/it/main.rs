@@ -4,9 +4,12 @@ mod admin;
 mod client;
 mod command_line;
 mod connect;
+#[path = "../../src/geo/testing.rs"]
+mod databases;
 mod faults;
 mod gateway_config;
 mod gateways;
+mod geo;
 mod inbox;
 mod lists;
 mod nodes;
