@@ -74,6 +74,12 @@ impl Member {
         self.playhead.map(|then| then + now.since(self.said).as_secs_f32())
     }
 
+    /// Keeps what a join that is repeated does not know: when it joined first, and whether it was tried.
+    pub fn keep_of(&mut self, before: &Self) {
+        self.joined = before.joined;
+        self.tried |= before.tried;
+    }
+
     /// Where it is.
     pub fn whereabouts(&self) -> Whereabouts {
         Whereabouts { place: self.place, prefix: self.prefix() }

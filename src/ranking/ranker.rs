@@ -16,6 +16,7 @@ use crate::{
     domain::{
         Evidence, PeerId, Timestamp,
         evidence::Attempt,
+        member::TRIED_BY,
         score::{full_kbps, score},
     },
     store::{Judged, Known, StoreError},
@@ -118,7 +119,7 @@ fn judge(known: Known, about: &About, now: Timestamp) -> Judged {
     let Known { ranked, evidence } = known;
     let mut evidence = evidence.unwrap_or_else(|| Evidence::new(ranked.member.joined));
     let touched = evidence.touched;
-    let member = about.apply(&ranked.member);
+    let mut member = about.apply(&ranked.member);
     evidence.decay(now);
     let mut suspected_by = 0;
     for (source, receipt) in &about.receipts {
@@ -127,6 +128,7 @@ fn judge(known: Known, about: &About, now: Timestamp) -> Judged {
         let failed = evidence.reporters.last().is_some_and(|last| last.attempt == Attempt::Failed);
         suspected_by += usize::from(is_news && (failed || evidence.timeouts > timeouts));
     }
+    member.tried = evidence.reporters.len() >= TRIED_BY;
     evidence.score = score(&evidence, touched, &member, now);
     let unlist = suspected_by >= SUSPECTED_BY && now.since(ranked.seen) > SUSPECT_AFTER;
     Judged { said: ranked.member.said, member, evidence, unlist }

@@ -341,3 +341,18 @@ async fn what_nobody_uses_is_forgotten() {
         _ => true,
     }));
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_three_have_spoken_of_was_tried() {
+    let (store, clock) = world();
+    let node = Node::new(&store, &clock);
+    node.join(1).await;
+    for by in 2..=4 {
+        let said = store.known(&swarm(), &[peer(1)]).await.unwrap()[0].clone().unwrap().ranked.member;
+        assert!(!said.tried, "after {}", by - 2);
+        node.report(1, by, 1);
+        node.loops.ranker.run_once().await;
+    }
+    let member = store.known(&swarm(), &[peer(1)]).await.unwrap()[0].clone().unwrap().ranked.member;
+    assert!(member.tried && member.said == clock.now(), "and said nothing new by that");
+}

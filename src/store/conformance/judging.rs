@@ -18,6 +18,7 @@ pub async fn all(new: &impl AsyncFn() -> Pair) {
     evidence_outlives_leaving_and_silence_until_forgotten(new().await).await;
     who_is_unlisted_stays_so_until_its_next_sign_of_life(new().await).await;
     many_are_judged_at_once(new().await).await;
+    who_was_tried_stays_so(new().await).await;
 }
 
 async fn evidence_is_kept_as_it_is(pair: Pair) {
@@ -193,4 +194,34 @@ async fn many_are_judged_at_once(pair: Pair) {
         assert_eq!(known.ranked.score.fixed(), if n.is_multiple_of(10) { 0 } else { 1000 + n });
         assert_kept(known.evidence.as_ref(), &Evidence { revision: 1, ..all[usize::from(n)].evidence.clone() });
     }
+}
+
+async fn who_was_tried_stays_so(pair: Pair) {
+    let pair = pair.joined([1, 2]).await;
+    let is_tried = async || pair.known(1).await.unwrap().ranked.member.tried;
+    assert!(!is_tried().await);
+    let mut judged = pair.heard(1, 1.0, after(1)).await;
+    judged.member.tried = true;
+    pair.judge(judged, after(1)).await;
+    assert!(is_tried().await);
+    // It joins again, or is put back, and neither knows of it.
+    for (said, upload) in [(2, true), (3, false), (4, true)] {
+        let again = Member { said: after(said), upload, ..member(1) };
+        pair.other.join(&pair.s, again, 0, after(said)).await.unwrap();
+        assert!(is_tried().await, "{said}");
+    }
+    let back = Restored { member: Member { said: after(5), ..member(1) }, evidence: None, seen: after(5) };
+    pair.one.restore(&pair.s, &[back], after(5)).await.unwrap();
+    let found = pair.other.find(&pair.s, member(2).peer, 8, after(5)).await.unwrap().candidates;
+    let pulled = pair.pulled(after(5)).await.into_iter().flat_map(|shard| shard.members).collect();
+    for rows in [found, pulled] {
+        assert_eq!(rows.len(), 2);
+        assert!(rows.iter().all(|row| row.member.tried == (row.member.peer == member(1).peer)), "{rows:?}");
+    }
+    let judged = pair.heard(1, 2.0, after(6)).await;
+    assert!(judged.member.tried && judged.member.said == after(5));
+    pair.judge(Judged { unlist: true, ..judged }, after(6)).await;
+    assert_eq!(pair.listed(after(6)).await, set([2]));
+    pair.one.touch(&pair.s, &[(member(1).peer, after(7))], after(7)).await.unwrap();
+    assert!(is_tried().await && pair.listed(after(7)).await == set([1, 2]), "the flag beside it is no other");
 }

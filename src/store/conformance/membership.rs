@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{MANY, Pair, REMEMBER, START, after, assert_kept, member, peers, rich_evidence, set, swarm};
 use crate::{
-    domain::{Member, Nat, Place, Score, Timestamp},
+    domain::{Member, Nat, Pid, Place, Score, Timestamp},
     store::{LISTED_FOR, Restored, Swept},
 };
 
@@ -46,7 +46,8 @@ async fn a_member_is_kept_as_it_is(pair: Pair) {
         playhead: Some(4321.5),
         bitrate_kbps: Some(4500),
         address: Some("2001:db8::17".parse().unwrap()),
-        place: Place { asn: Some(4_200_000_000), country: Some(*b"NZ"), pid: None },
+        place: Place { asn: Some(4_200_000_000), country: Some(*b"NZ"), pid: Some(Pid(40_001)) },
+        tried: true,
         joined: after(3),
         said: Timestamp(START.0 + 4321),
         ..member(1)

@@ -72,7 +72,9 @@ impl Swarm {
     pub fn join(&mut self, mut member: Member, now: Timestamp) {
         let before = self.members.get(&member.peer);
         let seen = before.map_or(now, |before| before.seen.max(now));
-        member.joined = before.map_or(member.joined, |before| before.member.joined);
+        if let Some(before) = before {
+            member.keep_of(&before.member);
+        }
         if let Some(left) = self.left.get(&member.peer) {
             // Two nodes' clocks differ: it came back after it left.
             member.said = member.said.max(left.at + Duration::from_millis(1));
@@ -119,7 +121,7 @@ impl Swarm {
             self.touch(member.peer, seen, now);
             return;
         }
-        member.joined = before.member.joined;
+        member.keep_of(&before.member);
         let seen = seen.max(before.seen);
         self.put(member, evidence, seen, now);
     }

@@ -37,8 +37,12 @@ local function offered(record) return bit.band(string.byte(record, 2), 15) == 2 
 
 local function with_flags(record, flags) return string.sub(record, 1, 1) .. string.char(flags) .. string.sub(record, 3) end
 
--- As `record`, but joined when `old` did: who joins again joined when it joined first.
+local TRIED = 128
+
+-- As `record`, but joined when `old` did, and tried where `old` was: who joins again joined when it joined first, and
+-- knows nothing of what others have said.
 local function with_joined_of(record, old)
+    record = with_flags(record, bit.bor(string.byte(record, 2), bit.band(string.byte(old, 2), TRIED)))
     return string.sub(record, 1, 8) .. string.sub(old, 9, 14) .. string.sub(record, 15)
 end
 

@@ -1,17 +1,17 @@
 //! Records in Redis, as bytes. The first byte says which layout follows; one that we do not know counts as absent, so that
 //! two versions can run side by side. Numbers have their highest byte first. Scripts read what stands at fixed places.
 //!
-//! **Member**, 17 to 49 bytes:
+//! **Member**, 17 to 51 bytes:
 //!
 //! | byte | holds |
 //! |---|---|
 //! | 0 | version, 1 |
-//! | 1 | flags: 1 left, 2 upload, 4 resting, 8 unlisted until its next sign of life; NAT in the upper half |
+//! | 1 | flags: 1 left, 2 upload, 4 resting, 8 unlisted until its next sign of life, 128 tried; NAT in the three bits before that |
 //! | 2-7 | `said` in ms; of one that left the time of its leaving, and nothing follows |
 //! | 8-13 | `joined` in ms |
-//! | 14 | what there is at the end: 1 slots, 2 playhead, 4 bitrate, 8 ASN, 16 country, 32 IPv4 address, 64 IPv6 address |
+//! | 14 | what there is at the end: 1 slots, 2 playhead, 4 bitrate, 8 ASN, 16 country, 32 IPv4 address, 64 IPv6 address, 128 group |
 //! | 15-16 | degree |
-//! | 17- | slots (2), playhead (4, IEEE 754), bitrate (4), ASN (4), country (2), address (4 or 16): those there are |
+//! | 17- | slots (2), playhead (4, IEEE 754), bitrate (4), ASN (4), country (2), group in the operator's map (2), address (4 or 16): those there are |
 //!
 //! **Evidence**, 34 to about 250 bytes:
 //!
@@ -30,7 +30,7 @@ use std::net::IpAddr;
 
 use super::bits::{Reader, Writer};
 use crate::domain::{
-    Evidence, Member, Nat, PeerId, Place, Receipt, Score, Timestamp,
+    Evidence, Member, Nat, PeerId, Pid, Place, Receipt, Score, Timestamp,
     evidence::{AT_UNIT, Attempt, BUSY_UNIT, BYTES_UNIT, MAX_REPORTERS, MOST_TRANSFERS, Reporter, WEIGHT_STEPS},
 };
 
@@ -38,6 +38,7 @@ const VERSION: u8 = 1;
 const LEFT: u8 = 1;
 const UPLOAD: u8 = 2;
 const RESTING: u8 = 4;
+const TRIED: u8 = 128;
 const SLOTS: u8 = 1;
 const PLAYHEAD: u8 = 2;
 const BITRATE: u8 = 4;
@@ -45,6 +46,7 @@ const ASN: u8 = 8;
 const COUNTRY: u8 = 16;
 const IPV4: u8 = 32;
 const IPV6: u8 = 64;
+const PID: u8 = 128;
 const NATS: [Nat; 5] = [Nat::Unknown, Nat::Open, Nat::Eim, Nat::Apdm, Nat::Blocked];
 /// In bits: enough for most, so that few need more.
 const AGE: u32 = 5;
@@ -87,7 +89,7 @@ pub fn member(member: &Member) -> Vec<u8> {
         bitrate_kbps,
         address,
         place,
-        tried: _,
+        tried,
         joined,
         said,
     } = member;
@@ -100,11 +102,12 @@ pub fn member(member: &Member) -> Vec<u8> {
         (place.country.is_some(), COUNTRY),
         (address.is_some_and(|address| address.is_ipv4()), IPV4),
         (address.is_some_and(|address| address.is_ipv6()), IPV6),
+        (place.pid.is_some(), PID),
     ]);
     let nat = NATS.iter().position(|known| known == nat).expect("all are in the list");
-    let mut record = Vec::with_capacity(49);
+    let mut record = Vec::with_capacity(51);
     let nat = u8::try_from(nat).expect("one of five");
-    record.extend([VERSION, sum(&[(*upload, UPLOAD), (*resting, RESTING)]) | nat << 4]);
+    record.extend([VERSION, sum(&[(*upload, UPLOAD), (*resting, RESTING), (*tried, TRIED)]) | nat << 4]);
     record.extend(time(*said));
     record.extend(time(*joined));
     record.push(optional);
@@ -114,6 +117,7 @@ pub fn member(member: &Member) -> Vec<u8> {
     record.extend(bitrate_kbps.iter().flat_map(|bitrate| bitrate.to_be_bytes()));
     record.extend(place.asn.iter().flat_map(|asn| asn.to_be_bytes()));
     record.extend(place.country.iter().flatten());
+    record.extend(place.pid.iter().flat_map(|pid| pid.0.to_be_bytes()));
     match address {
         Some(IpAddr::V4(address)) => record.extend(address.octets()),
         Some(IpAddr::V6(address)) => record.extend(address.octets()),
@@ -149,28 +153,26 @@ pub fn read_member(peer: PeerId, record: &[u8]) -> Option<Stored> {
     let bitrate = optional(BITRATE, &mut bytes, 4)?;
     let asn = optional(ASN, &mut bytes, 4)?;
     let country = optional(COUNTRY, &mut bytes, 2)?;
+    let pid = optional(PID, &mut bytes, 2)?;
     let address = match there & (IPV4 | IPV6) {
         0 => None,
         IPV4 => Some(IpAddr::from(bytes.take::<4>()?)),
         IPV6 => Some(IpAddr::from(bytes.take::<16>()?)),
         _ => return None,
     };
+    let two = |bits: u32| u16::try_from(bits).expect("two bytes");
     let member = Member {
         peer,
         upload: flags & UPLOAD != 0,
         resting: flags & RESTING != 0,
-        nat: *NATS.get(usize::from(flags >> 4))?,
-        slots: slots.map(|bits| u16::try_from(bits).expect("two bytes")),
+        nat: *NATS.get(usize::from((flags & !TRIED) >> 4))?,
+        slots: slots.map(two),
         degree,
         playhead: playhead.map(f32::from_bits),
         bitrate_kbps: bitrate,
         address,
-        place: Place {
-            asn,
-            country: country.map(|bits| u16::try_from(bits).expect("two bytes").to_be_bytes()),
-            pid: None,
-        },
-        tried: false,
+        place: Place { asn, country: country.map(|bits| two(bits).to_be_bytes()), pid: pid.map(two).map(Pid) },
+        tried: flags & TRIED != 0,
         joined,
         said,
     };

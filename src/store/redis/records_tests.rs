@@ -7,11 +7,11 @@ const START: u64 = 1_800_000_000;
 
 prop_compose! {
     fn members()(
-        flags in any::<(bool, bool)>(),
+        flags in any::<(bool, bool, bool)>(),
         nat in 0_usize..5,
         numbers in (option::of(any::<u16>()), any::<u16>(), option::of(0_f32..1e6), option::of(any::<u32>())),
         address in option::of(any::<IpAddr>()),
-        place in (option::of(any::<u32>()), option::of(any::<[u8; 2]>())),
+        place in (option::of(any::<u32>()), option::of(any::<[u8; 2]>()), option::of(any::<u16>())),
         times in (0_u64..1 << 48, 0_u64..1 << 48),
     ) -> Member {
         Member {
@@ -24,8 +24,8 @@ prop_compose! {
             playhead: numbers.2,
             bitrate_kbps: numbers.3,
             address,
-            tried: false,
-            place: Place { asn: place.0, country: place.1, pid: None },
+            tried: flags.2,
+            place: Place { asn: place.0, country: place.1, pid: place.2.map(Pid) },
             joined: Timestamp(times.0),
             said: Timestamp(times.1),
         }
@@ -56,7 +56,7 @@ proptest! {
     #[test]
     fn members_come_back_as_they_were(known in members()) {
         let record = member(&known);
-        prop_assert!(record.len() <= 49);
+        prop_assert!(record.len() <= 51);
         prop_assert_eq!(read_member(known.peer, &record), Some(Stored::Member(known)));
     }
 

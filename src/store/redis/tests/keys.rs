@@ -148,7 +148,7 @@ fn known_well(n: u32) -> Restored {
         };
         evidence.add(&source, &receipt, 6000, START + Duration::from_secs(4 * u64::from(reporter)));
     }
-    let place = crate::domain::Place { asn: Some(64_500), country: Some(*b"NZ"), pid: None };
+    let place = crate::domain::Place { asn: Some(64_500), country: Some(*b"NZ"), pid: Some(crate::domain::Pid(7)) };
     let address = Some([203, 0, 113, 7].into());
     let (playhead, slots, bitrate_kbps) = (Some(1234.5), Some(12), Some(4500));
     let member = Member { peer: peer(n), place, address, playhead, slots, bitrate_kbps, ..member(0) };
