@@ -49,7 +49,8 @@ fn list(criterion: &mut Criterion) {
     let clock = Clock::manual(Clock::System.now());
     let swarm = SwarmId::parse("movie/42/1080p").unwrap();
     let mut rng = StdRng::seed_from_u64(1);
-    let settings = RankingSettings { interval: Duration::from_secs(10), remember: Duration::from_mins(10) };
+    let settings =
+        RankingSettings { interval: Duration::from_secs(10), remember: Duration::from_mins(10), price_per_gb: 0.0 };
     let store = Arc::new(MemoryStore::new(1_000_000, settings.remember));
     let (ranking, loops) = Ranking::new(store.clone(), clock.clone(), settings);
     let callers: Vec<_> = (0..PEERS).map(|_| member(&mut rng, &clock)).collect();
@@ -158,8 +159,15 @@ fn judge(criterion: &mut Criterion) {
         for reporter in &reporters {
             let source = Source { peer: reporter.peer, prefix: reporter.prefix(), can_meet: true };
             let (bytes, busy_ms) = (u64::from(round) * 35_000_000, u64::from(round) * 20_000);
-            let receipt =
-                Receipt { epoch: 1, connected: true, bytes, busy_ms, ok: round * 130, timeout: round, bad: 0 };
+            let receipt = Receipt {
+                epoch: 1,
+                connected: true,
+                bytes,
+                busy_ms,
+                ok: round * 130,
+                timeout: round,
+                ..Receipt::default()
+            };
             evidence.add(&source, &receipt, full_kbps(&about), now);
         }
     };

@@ -105,7 +105,8 @@ async fn main() -> anyhow::Result<()> {
     let empty = redis.info("memory", "used_memory").await?;
 
     let clock = Clock::manual(Clock::System.now());
-    let settings = RankingSettings { interval: Duration::from_secs(10), remember: Duration::from_mins(10) };
+    let settings =
+        RankingSettings { interval: Duration::from_secs(10), remember: Duration::from_mins(10), price_per_gb: 0.0 };
     let recorder = telemetry::recorder();
     let stop = CancellationToken::new();
     let store = connect(&cluster, &recorder, settings, &clock, stop.clone()).await?;
@@ -139,7 +140,8 @@ async fn main() -> anyhow::Result<()> {
                 let source = Source { peer: reporter.peer, prefix: reporter.address.map(Prefix::of), can_meet: true };
                 let (busy_ms, ok) = (u64::from(round) * 20_000, round * 130);
                 let bytes = u64::from(round) * 35_000_000;
-                let receipt = Receipt { epoch: 7, connected: true, bytes, busy_ms, ok, timeout: round, bad: 0 };
+                let receipt =
+                    Receipt { epoch: 7, connected: true, bytes, busy_ms, ok, timeout: round, ..Receipt::default() };
                 ranking.receipt(&swarm, about.peer, source, receipt);
             }
         }

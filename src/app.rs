@@ -83,7 +83,11 @@ impl App {
                 capacity: config.batch.capacity,
             };
             let (outbox, lanes) = Outbox::new(settings, &gateway);
-            let settings = RankingSettings { interval: config.ranking.interval, remember: config.store.remember };
+            let settings = RankingSettings {
+                interval: config.ranking.interval,
+                remember: config.store.remember,
+                price_per_gb: config.offload.price_per_gb,
+            };
             let (ranking, loops) = Ranking::new(store.clone(), clock.clone(), settings);
             let signaling = Arc::new(Signaling {
                 ranking: ranking.clone(),

@@ -1,6 +1,7 @@
 //! Configuration: one tree of structs. Defaults are in `config/default.toml`; a file changes what it names, and the
 //! environment wins over both.
 
+mod offload;
 mod validate;
 
 use std::{fmt, net::SocketAddr, path::Path, time::Duration};
@@ -38,6 +39,8 @@ pub struct Config {
     pub batch: Batch,
     /// What clients are told about STUN and TURN.
     pub ice: Ice,
+    /// What it is worth.
+    pub offload: offload::Offload,
 }
 
 /// `[proxy]`: the listener that Centrifugo calls, over gRPC or HTTP.

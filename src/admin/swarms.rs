@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::Admin;
 use crate::{
-    domain::{CostMap, Evidence, PeerId, Place, Ranked, Score, SwarmId, Timestamp, evidence::Attempt},
+    domain::{CostMap, Evidence, PeerId, Place, Ranked, Score, SwarmId, Timestamp, Totals, evidence::Attempt},
     ranking::Snapshot,
     store::Known,
 };
@@ -62,6 +62,8 @@ pub async fn swarm(State(admin): State<Arc<Admin>>, Path(id): Path<String>) -> A
         "offered": snapshot.offered(),
         "shards": snapshot.versions().len(),
         "copy_age_s": age,
+        // The page is of use without it.
+        "offload": admin.store.totals(&swarm).await.ok().map(|totals| show_offload(&totals, admin.signaling.ranking.saved(&totals))),
         "members": members,
     });
     (StatusCode::OK, Json(answer))
@@ -129,6 +131,20 @@ fn show(Ranked { member, score, seen }: &Ranked, costs: &CostMap, now: Timestamp
         "bitrate_kbps": member.bitrate_kbps,
         "joined_s_ago": now.since(member.joined).as_secs(),
         "seen_s_ago": now.since(*seen).as_secs(),
+    })
+}
+
+fn show_offload(totals: &Totals, saved: f64) -> Value {
+    let Totals { p2p_bytes, http_bytes, up_bytes, rebuffers, connects, connect_ms } = totals;
+    json!({
+        "p2p_bytes": p2p_bytes,
+        "http_bytes": http_bytes,
+        "upload_bytes": up_bytes,
+        "ratio": totals.offload(),
+        "rebuffers": rebuffers,
+        "connects": connects,
+        "connect_ms_mean": connect_ms.checked_div(*connects),
+        "saved": saved,
     })
 }
 

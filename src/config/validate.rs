@@ -84,6 +84,7 @@ impl Config {
             "ice.servers: every server needs urls that begin with stun:, stuns:, turn: or turns:",
         );
         self.store.validate(&mut wrong);
+        self.offload.validate(&mut wrong);
         if !wrong.is_empty() {
             bail!("the configuration is not complete or not right:\n  {}", wrong.join("\n  "));
         }

@@ -8,7 +8,13 @@ use std::{hash::Hasher, time::Duration};
 
 use fnv::FnvHasher;
 
-use super::{ids::PeerId, place::Prefix, score::Score, time::Timestamp};
+use super::{
+    ids::PeerId,
+    offload::{Account, Counters, Totals},
+    place::Prefix,
+    score::Score,
+    time::Timestamp,
+};
 
 #[cfg(test)]
 mod tests;
@@ -46,6 +52,8 @@ pub struct Receipt {
     pub timeout: u32,
     /// Transfers whose content was wrong.
     pub bad: u32,
+    /// Milliseconds from the attempt's beginning to the open link, where said. Evidence does not remember it.
+    pub connect_ms: Option<u32>,
 }
 
 impl Receipt {
@@ -63,6 +71,7 @@ impl Receipt {
             ok: self.ok.max(other.ok),
             timeout: self.timeout.max(other.timeout),
             bad: self.bad.max(other.bad),
+            connect_ms: self.connect_ms.or(other.connect_ms),
         }
     }
 }
@@ -82,6 +91,14 @@ pub enum Attempt {
     Failed,
     /// It opened.
     Connected,
+}
+
+/// What is new in a receipt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct News {
+    /// Whether the link opened, where that was not known: once for each attempt, but for one that was taken to have failed
+    /// and opened later.
+    pub opened: Option<bool>,
 }
 
 /// A reporter, and its last receipt.
@@ -135,6 +152,8 @@ pub struct Evidence {
     pub speed: f32,
     /// The last counters of up to [`MAX_REPORTERS`], those that were heard of last at the end.
     pub reporters: Vec<Reporter>,
+    /// The peer's own counters. Nothing is judged by them.
+    pub own: Option<Account>,
 }
 
 impl Evidence {
@@ -151,6 +170,7 @@ impl Evidence {
             bad: 0.0,
             speed: 0.0,
             reporters: Vec::new(),
+            own: None,
         }
     }
 
@@ -169,21 +189,29 @@ impl Evidence {
         self.touched = now;
     }
 
-    /// Adds what is new in a receipt; `full_kbps` is the rate beyond which faster is no better. Says whether anything was
-    /// new. Counters that went back count as unchanged; a receipt of an earlier epoch is not looked at.
-    pub fn add(&mut self, source: &Source, receipt: &Receipt, full_kbps: u32, now: Timestamp) -> bool {
+    /// Counts what is new in the peer's own counters, up to now, and returns that.
+    pub fn account(&mut self, said: Counters, joined: Timestamp, now: Timestamp) -> Totals {
+        self.decay(now);
+        let Some((own, new)) = Account::next(self.own, said, joined, self.touched) else { return Totals::default() };
+        self.own = Some(own);
+        new
+    }
+
+    /// Adds what is new in a receipt; `full_kbps` is the rate beyond which faster is no better. `None` where nothing is.
+    /// Counters that went back count as unchanged; a receipt of an earlier epoch is not looked at.
+    pub fn add(&mut self, source: &Source, receipt: &Receipt, full_kbps: u32, now: Timestamp) -> Option<News> {
         self.decay(now);
         let now = self.touched;
         let id = short_id(source.peer);
         let place = self.reporters.iter().position(|reporter| reporter.id == id);
         let last = place.map(|place| self.reporters[place]);
         if last.is_some_and(|last| is_later(last.receipt.epoch, receipt.epoch)) {
-            return false;
+            return None;
         }
         // If any newcomer took a place at once, seventeen that take turns would be forgotten and count anew each time.
         let is_in_place_of_another = last.is_none() && self.reporters.len() >= MAX_REPORTERS;
         if is_in_place_of_another && now.since(self.reporters[0].at) < HALF_LIFE {
-            return false;
+            return None;
         }
         let before = last
             .map(|last| last.receipt)
@@ -192,6 +220,7 @@ impl Evidence {
         let after = before.merge(Receipt {
             bytes: receipt.bytes - receipt.bytes % BYTES_UNIT,
             busy_ms: receipt.busy_ms - receipt.busy_ms % BUSY_UNIT,
+            connect_ms: None,
             ..*receipt
         });
         let attempt = match (after.connected, source.can_meet) {
@@ -200,7 +229,7 @@ impl Evidence {
             (false, false) => Attempt::Void,
         };
         if last.is_some_and(|last| last.receipt == after && last.attempt == attempt) {
-            return false;
+            return None;
         }
         // As if said at the rounded time: so what is left of it later is known exactly, and can be taken back.
         let at = Timestamp::from_seconds(now.seconds() - now.seconds() % AT_UNIT);
@@ -219,7 +248,10 @@ impl Evidence {
         }
         let prefix = source.prefix.map_or(0, short_prefix);
         self.reporters.push(Reporter { id, prefix, at, attempt, weight, receipt: after });
-        true
+        let was_known = last.is_some_and(|last| last.receipt.epoch == after.epoch);
+        let was_open = last.is_some_and(|last| last.attempt == Attempt::Connected) && was_known;
+        let opened = if after.connected { (!was_open).then_some(true) } else { (!was_known).then_some(false) };
+        Some(News { opened })
     }
 
     /// Adds to what attempts of this kind weigh, or takes from it.

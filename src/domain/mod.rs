@@ -25,7 +25,7 @@ pub use evidence::{Evidence, Receipt};
 pub use ids::{PeerId, SwarmId, SwarmPattern};
 pub use member::{Member, Ranked};
 pub use nat::{Nat, Pairs};
-pub use offload::{Counters, Totals};
+pub use offload::{Account, Counters, Totals};
 pub use place::{Pid, Place, Prefix, Whereabouts};
 pub use policy::{Policy, PolicyOverrides, Turn};
 pub use score::Score;

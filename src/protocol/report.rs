@@ -3,13 +3,13 @@
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 use super::lists::playhead;
-use crate::domain::{PeerId, Receipt, SwarmId};
+use crate::domain::{Counters, PeerId, Receipt, SwarmId};
 
 /// Most links that a peer can have, in a report.
 const MAX_DEGREE: u16 = 1024;
-/// Longest round trip, in milliseconds: nobody waits longer.
-const MAX_RTT_MS: u32 = 600_000;
-/// Counters beyond this count as this: 32 TiB received over one link, ...
+/// Longest round trip, and longest attempt, in milliseconds: nobody waits longer.
+const MAX_WAIT_MS: u32 = 600_000;
+/// Counters beyond this count as this: 32 TiB received over one link, or in all, ...
 const MAX_BYTES: u64 = 1 << 45;
 /// ... and a year of receiving.
 const MAX_BUSY_MS: u64 = 1 << 35;
@@ -61,8 +61,11 @@ pub struct ReportedReceipt {
     #[serde(default)]
     pub candidate_type: Option<CandidateType>,
     /// The last known round trip, in milliseconds. Not judged either: it is no merit to be near.
-    #[serde(default, deserialize_with = "rtt")]
+    #[serde(default, deserialize_with = "wait")]
     pub rtt_ms: Option<u32>,
+    /// Milliseconds from the attempt's beginning to the open channel. For operators; not judged.
+    #[serde(default, deserialize_with = "wait")]
+    pub connect_ms: Option<u32>,
     /// Bytes received.
     pub bytes: u64,
     /// Milliseconds during which something was being received.
@@ -89,6 +92,15 @@ pub enum CandidateType {
     Relay,
 }
 
+impl ReportRequest {
+    /// The peer's own account, in this epoch.
+    pub fn counters(&self, epoch: u16) -> Counters {
+        let [down_bytes, http_bytes, up_bytes] =
+            [self.down_bytes, self.http_bytes, self.up_bytes].map(|bytes| bytes.min(MAX_BYTES));
+        Counters { epoch, down_bytes, http_bytes, up_bytes, rebuffers: self.rebuffers }
+    }
+}
+
 impl ReportedReceipt {
     /// As evidence counts it.
     pub fn receipt(&self, epoch: u16) -> Receipt {
@@ -100,6 +112,7 @@ impl ReportedReceipt {
             ok: self.ok,
             timeout: self.timeout,
             bad: self.bad,
+            connect_ms: self.connect_ms,
         }
     }
 }
@@ -119,10 +132,12 @@ fn degree<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
     }
 }
 
-fn rtt<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+fn wait<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
     match Option::<u32>::deserialize(deserializer)? {
-        Some(rtt) if rtt > MAX_RTT_MS => Err(D::Error::custom(format_args!("rtt_ms is 0 to {MAX_RTT_MS}"))),
-        rtt => Ok(rtt),
+        Some(ms) if ms > MAX_WAIT_MS => {
+            Err(D::Error::custom(format_args!("rtt_ms and connect_ms are 0 to {MAX_WAIT_MS}")))
+        }
+        ms => Ok(ms),
     }
 }
 
@@ -154,14 +169,25 @@ mod tests {
         let full = json!({ "playhead": 1.5, "hidden": true, "battery_low": true, "up_bytes": u64::MAX, "x": 1 });
         let mut changed = report();
         changed.as_object_mut().unwrap().extend(full.as_object().unwrap().clone());
-        let receipt = json!({ "candidate_type": "srflx", "rtt_ms": 7, "bytes": u64::MAX, "busy_ms": u64::MAX });
+        let receipt = json!({ "candidate_type": "srflx", "rtt_ms": 7, "connect_ms": 600_000, "bytes": u64::MAX, "busy_ms": u64::MAX });
         changed["receipts"][0].as_object_mut().unwrap().extend(receipt.as_object().unwrap().clone());
         let full = parse(&changed).unwrap();
         assert_eq!((full.playhead, full.hidden, full.battery_low), (Some(1.5), true, true));
         assert_eq!(full.receipts[0].candidate_type, Some(CandidateType::Srflx));
-        let expected =
-            Receipt { epoch: 7, connected: true, bytes: 1 << 45, busy_ms: 1 << 35, ok: 3, timeout: 4, bad: 5 };
+        let expected = Receipt {
+            epoch: 7,
+            connected: true,
+            bytes: 1 << 45,
+            busy_ms: 1 << 35,
+            ok: 3,
+            timeout: 4,
+            bad: 5,
+            connect_ms: Some(600_000),
+        };
         assert_eq!(full.receipts[0].receipt(7), expected);
+        assert_eq!(plain.receipts[0].receipt(7).connect_ms, None);
+        let own = Counters { epoch: 9, down_bytes: 2, http_bytes: 3, up_bytes: 1 << 45, rebuffers: 4 };
+        assert_eq!(full.counters(9), own);
     }
 
     #[test]
@@ -200,6 +226,8 @@ mod tests {
             ("connected", json!("yes")),
             ("candidate_type", json!("teapot")),
             ("rtt_ms", json!(600_001)),
+            ("connect_ms", json!(600_001)),
+            ("connect_ms", json!(0.5)),
             ("bytes", json!(-5)),
             ("busy_ms", json!("1")),
             ("ok", json!(1_u64 << 32)),

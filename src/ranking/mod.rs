@@ -4,6 +4,7 @@
 mod hints;
 mod introductions;
 mod metrics;
+mod offload;
 mod ranker;
 mod refresher;
 mod reports;
@@ -29,7 +30,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
-    domain::{Member, PeerId, Ranked, Receipt, Score, SwarmId, Whereabouts, evidence::Source, introductions::Held},
+    domain::{
+        Member, PeerId, Ranked, Receipt, Score, SwarmId, Totals, Whereabouts, evidence::Source, introductions::Held,
+    },
     store::{Found, Gone, LISTED_FOR, Store, StoreError},
 };
 
@@ -42,6 +45,7 @@ pub use writer::Writer;
 
 use introductions::Introductions;
 use metrics::RankingMetrics;
+use offload::OffloadMetrics;
 use view::View;
 
 /// Most swarms one peer can be in, as far as one node knows.
@@ -84,13 +88,15 @@ pub struct Listing {
     pub stale: bool,
 }
 
-/// How it keeps time.
+/// How it keeps time, and what a gigabyte is worth.
 #[derive(Clone, Copy, Debug)]
 pub struct RankingSettings {
     /// How often scores are computed and copies renewed.
     pub interval: Duration,
     /// How long a silent peer is remembered.
     pub remember: Duration,
+    /// What 10^9 bytes from a server cost, in any currency.
+    pub price_per_gb: f64,
 }
 
 /// What this node knows of peers, and what it has yet to tell the store.
@@ -109,6 +115,7 @@ pub struct Ranking {
     wanted: mpsc::Sender<SwarmId>,
     nodes: AtomicUsize,
     metrics: RankingMetrics,
+    offload: OffloadMetrics,
 }
 
 impl Ranking {
@@ -128,6 +135,7 @@ impl Ranking {
             wanted,
             nodes: AtomicUsize::new(1),
             metrics: RankingMetrics::new(),
+            offload: OffloadMetrics::new(settings.price_per_gb),
         });
         let loops = Loops {
             ranker: Ranker::new(ranking.clone()),
@@ -270,6 +278,11 @@ impl Ranking {
     /// same and more.
     pub fn receipt(&self, swarm: &SwarmId, about: PeerId, source: Source, receipt: Receipt) -> bool {
         self.view(swarm).is_ok_and(|view| view.reports.receipt(about, source, receipt, &self.waiting))
+    }
+
+    /// What the bytes that came from peers would have cost from servers.
+    pub fn saved(&self, totals: &Totals) -> f64 {
+        totals.saved(self.settings.price_per_gb)
     }
 
     /// How many backend nodes are alive, this one included: limits that each keeps are divided by it.

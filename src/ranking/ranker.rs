@@ -14,7 +14,7 @@ use tracing::debug;
 use super::{LAST, Ranking, done_in_time, jittered, reports::About, view::View};
 use crate::{
     domain::{
-        Evidence, PeerId, Timestamp,
+        Evidence, PeerId, Timestamp, Totals,
         evidence::Attempt,
         member::TRIED_BY,
         score::{full_kbps, score},
@@ -59,7 +59,8 @@ impl Ranker {
         let began = Instant::now();
         let mut room = MOST;
         let mut batches = Vec::new();
-        for view in self.0.views().into_iter().filter(|view| view.state().may_ask()) {
+        let views: Vec<_> = self.0.views().into_iter().filter(|view| view.state().may_ask()).collect();
+        for view in &views {
             while room > 0 {
                 let batch = view.reports.take(room.min(BATCH), &self.0.waiting);
                 room -= batch.len();
@@ -72,11 +73,21 @@ impl Ranker {
                 }
             }
         }
-        if batches.is_empty() {
-            return;
+        if !batches.is_empty() {
+            stream::iter(batches).for_each_concurrent(AT_ONCE, |(view, batch)| self.settle(view, batch)).await;
+            self.0.metrics.round_seconds.record(began.elapsed());
         }
-        stream::iter(batches).for_each_concurrent(AT_ONCE, |(view, batch)| self.settle(view, batch)).await;
-        self.0.metrics.round_seconds.record(began.elapsed());
+        stream::iter(views).for_each_concurrent(AT_ONCE, |view| self.account(view)).await;
+    }
+
+    /// Adds to the swarm's totals; what cannot be added waits for the next round.
+    async fn account(&self, view: Arc<View>) {
+        let Some(new) = view.reports.take_totals() else { return };
+        if let Err(error) = self.0.store.account(&view.swarm, new, self.0.clock.now()).await {
+            debug!("What viewers of {} have reported waits: {error}", view.swarm);
+            view.reports.account(new);
+            view.state().failed();
+        }
     }
 
     /// Judges a batch; what cannot be stored waits for the next round.
@@ -107,29 +118,58 @@ impl Ranker {
         let known = self.0.store.known(&view.swarm, &peers).await?;
         let now = self.0.clock.now();
         let began = Instant::now();
-        let judged: Vec<_> =
-            batch.iter().zip(known).filter_map(|((_, about), known)| Some(judge(known?, about, now))).collect();
+        let (judged, told): (Vec<_>, Vec<_>) =
+            batch.iter().zip(known).filter_map(|((_, about), known)| Some(judge(known?, about, now))).unzip();
         self.0.metrics.scoring_seconds.record(began.elapsed());
-        self.0.store.judge(&view.swarm, &judged, now).await
+        let lost = self.0.store.judge(&view.swarm, &judged, now).await?;
+        // Of what was stored, and only of that: so it counts once, on whichever nodes it was heard.
+        let stored = judged.iter().zip(told).filter(|(judged, _)| !lost.contains(&judged.member.peer));
+        let mut new = Totals::default();
+        for (_, Told { totals, connect_ms }) in stored {
+            new = new.plus(totals);
+            connect_ms.into_iter().for_each(|ms| self.0.offload.connected(ms));
+        }
+        self.0.offload.count(new);
+        view.reports.account(new);
+        Ok(lost)
     }
 }
 
+/// What a judgement tells of more than the peer itself.
+#[derive(Default)]
+struct Told {
+    /// What is new in its own counters, and links that opened.
+    totals: Totals,
+    /// How long each of these took.
+    connect_ms: Vec<u32>,
+}
+
 /// What becomes of a peer of which so much is known, with what came in about it.
-fn judge(known: Known, about: &About, now: Timestamp) -> Judged {
+fn judge(known: Known, about: &About, now: Timestamp) -> (Judged, Told) {
     let Known { ranked, evidence } = known;
     let mut evidence = evidence.unwrap_or_else(|| Evidence::new(ranked.member.joined));
     let touched = evidence.touched;
     let mut member = about.apply(&ranked.member);
     evidence.decay(now);
+    let mut told = Told::default();
+    if let Some(counters) = about.counters() {
+        told.totals = evidence.account(counters, member.joined, now);
+    }
     let mut suspected_by = 0;
     for (source, receipt) in &about.receipts {
         let timeouts = evidence.timeouts;
-        let is_news = evidence.add(source, receipt, full_kbps(&member), now);
+        let news = evidence.add(source, receipt, full_kbps(&member), now);
         let failed = evidence.reporters.last().is_some_and(|last| last.attempt == Attempt::Failed);
-        suspected_by += usize::from(is_news && (failed || evidence.timeouts > timeouts));
+        suspected_by += usize::from(news.is_some() && (failed || evidence.timeouts > timeouts));
+        let opened = news.and_then(|news| news.opened);
+        if let (Some(true), Some(ms)) = (opened, receipt.connect_ms) {
+            told.totals.connects += 1;
+            told.totals.connect_ms += u64::from(ms);
+            told.connect_ms.push(ms);
+        }
     }
     member.tried = evidence.reporters.len() >= TRIED_BY;
     evidence.score = score(&evidence, touched, &member, now);
     let unlist = suspected_by >= SUSPECTED_BY && now.since(ranked.seen) > SUSPECT_AFTER;
-    Judged { said: ranked.member.said, member, evidence, unlist }
+    (Judged { said: ranked.member.said, member, evidence, unlist }, told)
 }

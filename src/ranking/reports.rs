@@ -8,11 +8,11 @@ use std::{
 use parking_lot::Mutex;
 
 use crate::domain::{
-    Member, PeerId, Receipt, Timestamp,
+    Counters, Member, PeerId, Receipt, Timestamp, Totals,
     evidence::{MAX_REPORTERS, Source, is_later},
 };
 
-/// Most peers of which something waits, over all swarms of a node: 100 bytes each, and 80 for each receipt.
+/// Most peers of which something waits, over all swarms of a node: 150 bytes each, and 100 for each receipt.
 const MOST_PEERS: usize = 500_000;
 /// A playhead that is where it is expected, give or take so many seconds, is no news.
 const PLAYHEAD_DRIFT: f32 = 5.0;
@@ -26,6 +26,8 @@ pub struct OwnWord {
     pub playhead: Option<f32>,
     /// Its tab is hidden, or its battery low.
     pub resting: bool,
+    /// What it has received and sent.
+    pub counters: Counters,
 }
 
 /// When a peer said something: its epoch and number, and our time.
@@ -49,7 +51,11 @@ pub struct About {
 
 /// What waits, of one swarm. `total` counts over all swarms.
 #[derive(Default)]
-pub struct Reports(Mutex<HashMap<PeerId, About, ahash::RandomState>>);
+pub struct Reports {
+    about: Mutex<HashMap<PeerId, About, ahash::RandomState>>,
+    // Was judged, and is not in the store's totals yet.
+    totals: Mutex<Totals>,
+}
 
 impl Reports {
     /// Notes a receipt about `about`. Says whether there was room; if not, the next one tells the same and more.
@@ -57,13 +63,24 @@ impl Reports {
         self.note(about, total, |entry| entry.receipt(source, receipt)).unwrap_or(false)
     }
 
-    /// Notes a peer's word on itself; the newest counts.
+    /// Notes what is to be added to the swarm's totals.
+    pub fn account(&self, new: Totals) {
+        let mut totals = self.totals.lock();
+        *totals = totals.plus(new);
+    }
+
+    /// Takes what is to be added to the swarm's totals, if anything is.
+    pub fn take_totals(&self) -> Option<Totals> {
+        Some(std::mem::take(&mut *self.totals.lock())).filter(|totals| *totals != Totals::default())
+    }
+
+    /// Notes a peer's word on itself; the newest counts, but of its counters the largest.
     pub fn word(&self, peer: PeerId, said: Said, word: OwnWord, total: &AtomicUsize) {
         self.note(peer, total, |entry| entry.word(said, word));
     }
 
     fn note<T>(&self, about: PeerId, total: &AtomicUsize, note: impl FnOnce(&mut About) -> T) -> Option<T> {
-        let mut reports = self.0.lock();
+        let mut reports = self.about.lock();
         if !reports.contains_key(&about) {
             if total.load(Relaxed) >= MOST_PEERS {
                 return None;
@@ -75,7 +92,7 @@ impl Reports {
 
     /// Takes what waits, of up to `most` peers.
     pub fn take(&self, most: usize, total: &AtomicUsize) -> Vec<(PeerId, About)> {
-        let mut reports = self.0.lock();
+        let mut reports = self.about.lock();
         let taken: Vec<_> = if reports.len() <= most {
             std::mem::take(&mut *reports).into_iter().collect()
         } else {
@@ -120,9 +137,20 @@ impl About {
         let is_newer = |before: &Said| {
             if said.epoch == before.epoch { said.seq > before.seq } else { is_later(said.epoch, before.epoch) }
         };
-        if self.word.as_ref().is_none_or(|(before, _)| is_newer(before)) {
+        let Some((before, last)) = &mut self.word else {
             self.word = Some((said, word));
+            return;
+        };
+        let counters = last.counters.merge(word.counters);
+        if is_newer(before) {
+            (*before, *last) = (said, word);
         }
+        last.counters = counters;
+    }
+
+    /// What it says that it has received and sent, if anything.
+    pub fn counters(&self) -> Option<Counters> {
+        self.word.map(|(_, word)| word.counters)
     }
 
     /// The member as it is after its own word; unchanged, with the time at which it last said something else, when that is

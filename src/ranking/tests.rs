@@ -1,5 +1,6 @@
 //! Two nodes over one store, in memory and with time that stands still until it is moved.
 
+mod offload;
 mod trouble;
 
 use std::collections::HashSet;
@@ -13,7 +14,7 @@ use crate::{
 };
 
 const SETTINGS: RankingSettings =
-    RankingSettings { interval: Duration::from_secs(10), remember: Duration::from_mins(10) };
+    RankingSettings { interval: Duration::from_secs(10), remember: Duration::from_mins(10), price_per_gb: 0.05 };
 
 fn store() -> MemoryStore {
     MemoryStore::new(1_000_000, SETTINGS.remember)

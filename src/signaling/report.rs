@@ -28,14 +28,15 @@ pub(super) enum Uncounted {
 impl Signaling {
     /// Notes a report. A sign of life. A receipt that does not count is left out, and its peer named in the reply.
     pub fn report(&self, caller: &Caller, request: ReportRequest) -> Result<ReportReply, CallError> {
-        let ReportRequest { swarm, epoch, seq, degree, playhead, hidden, battery_low, receipts, .. } = request;
-        self.admit(caller, &swarm)?;
-        if receipts.len() > MAX_RECEIPTS {
+        self.admit(caller, &request.swarm)?;
+        if request.receipts.len() > MAX_RECEIPTS {
             return Err(CallError::TooManyReceipts);
         }
-        let [.., high, low] = epoch.to_be_bytes();
+        let [.., high, low] = request.epoch.to_be_bytes();
         let epoch = u16::from_be_bytes([high, low]);
-        let word = OwnWord { degree, playhead, resting: hidden || battery_low };
+        let counters = request.counters(epoch);
+        let ReportRequest { swarm, seq, degree, playhead, hidden, battery_low, receipts, .. } = request;
+        let word = OwnWord { degree, playhead, resting: hidden || battery_low, counters };
         self.ranking.says(&swarm, caller.peer, epoch, seq, word);
         let mut refused = Vec::new();
         for (n, receipt) in receipts.iter().enumerate() {

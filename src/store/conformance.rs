@@ -6,11 +6,14 @@ mod membership;
 mod pulling;
 mod races;
 mod ranking;
+mod shared;
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use super::{Gone, Judged, Known, Pulled, Shard, Store};
-use crate::domain::{Evidence, Member, PeerId, Receipt, SwarmId, Timestamp, evidence::Source, score::full_kbps};
+use crate::domain::{
+    Counters, Evidence, Member, PeerId, Receipt, SwarmId, Timestamp, evidence::Source, score::full_kbps,
+};
 
 /// For how long the stores of this suite must remember.
 pub const REMEMBER: Duration = Duration::from_mins(10);
@@ -37,6 +40,7 @@ pub async fn all<S: Store + 'static>(make: impl AsyncFn() -> (Arc<S>, Arc<S>)) {
     pulling::all(&new).await;
     races::all(&new).await;
     ranking::all(&new).await;
+    shared::all(&new).await;
 }
 
 /// What one node tells, the other hears; for stores of several nodes.
@@ -161,9 +165,12 @@ fn rich_evidence(member: &Member, now: Timestamp) -> Evidence {
             ok: 3 * u32::from(n),
             timeout: u32::from(n) / 3,
             bad: u32::from(n) / 7,
+            connect_ms: None,
         };
         evidence.add(&source(n), &receipt, full_kbps(member), now + Duration::from_secs(n.into()));
     }
+    let own = Counters { epoch: 9, down_bytes: 1 << 40, http_bytes: 1 << 20, up_bytes: 1 << 30, rebuffers: 77 };
+    evidence.account(own, member.joined, now + Duration::from_secs(10));
     evidence
 }
 

@@ -12,7 +12,7 @@ use tokio::sync::broadcast;
 
 use self::swarm::Swarm;
 use super::{Found, Gone, Judged, Known, Pulled, Restored, Shard, Store, StoreError, Swept};
-use crate::domain::{Member, PeerId, SwarmId, Timestamp};
+use crate::domain::{Member, PeerId, SwarmId, Timestamp, Totals};
 
 /// One lock over everything: each call holds it for one swarm at most, and never across an await. A swarm is one shard.
 /// A pull copies the whole swarm under the lock.
@@ -120,6 +120,17 @@ impl Store for MemoryStore {
     async fn sweep(&self, swarm: &SwarmId, since: Option<Timestamp>, now: Timestamp) -> Result<Swept, StoreError> {
         let state = &mut *self.state.lock();
         Ok(state.sweep(swarm, since, now, self.remember))
+    }
+
+    async fn account(&self, swarm: &SwarmId, new: Totals, _: Timestamp) -> Result<(), StoreError> {
+        if let Some(swarm) = self.state.lock().swarms.get_mut(swarm) {
+            swarm.totals = swarm.totals.plus(new);
+        }
+        Ok(())
+    }
+
+    async fn totals(&self, swarm: &SwarmId) -> Result<Totals, StoreError> {
+        Ok(self.state.lock().swarms.get(swarm).map(|swarm| swarm.totals).unwrap_or_default())
     }
 
     async fn tell(&self, _: &[Gone]) -> Result<(), StoreError> {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::broadcast;
 
-use crate::domain::{Evidence, Member, PeerId, Ranked, SwarmId, Timestamp};
+use crate::domain::{Evidence, Member, PeerId, Ranked, SwarmId, Timestamp, Totals};
 
 pub use memory::MemoryStore;
 pub use redis::{RedisStore, Settings as RedisSettings};
@@ -160,6 +160,12 @@ pub trait Store: Send + Sync {
 
     /// Unlists who fell silent, forgets who stayed so. `since`: the time of this caller's last sweep of this swarm.
     async fn sweep(&self, swarm: &SwarmId, since: Option<Timestamp>, now: Timestamp) -> Result<Swept, StoreError>;
+
+    /// Adds to what viewers of a swarm have reported. Where it fails it can have been done, and count twice if repeated.
+    async fn account(&self, swarm: &SwarmId, new: Totals, now: Timestamp) -> Result<(), StoreError>;
+
+    /// What viewers of a swarm have reported, since it began. Forgotten with it.
+    async fn totals(&self, swarm: &SwarmId) -> Result<Totals, StoreError>;
 
     /// Tells other nodes who is gone. A hint that is lost costs freshness only.
     async fn tell(&self, gone: &[Gone]) -> Result<(), StoreError>;

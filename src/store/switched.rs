@@ -13,13 +13,14 @@ use parking_lot::Mutex;
 use tokio::sync::broadcast;
 
 use super::{Found, Gone, Judged, Known, MemoryStore, Pulled, Restored, Store, StoreError, Swept};
-use crate::domain::{Member, PeerId, SwarmId, Timestamp};
+use crate::domain::{Member, PeerId, SwarmId, Timestamp, Totals};
 
 /// In front of a [`MemoryStore`].
 pub struct SwitchedStore {
     inner: Mutex<Arc<MemoryStore>>,
     away: AtomicBool,
     hanging: AtomicBool,
+    no_accounts: AtomicBool,
     calls: AtomicUsize,
     hints: broadcast::Sender<Gone>,
 }
@@ -28,8 +29,9 @@ impl SwitchedStore {
     /// In front of this store; it is there.
     pub fn new(inner: MemoryStore) -> Arc<Self> {
         let (hints, _) = broadcast::channel(1024);
-        let (away, hanging, calls) = (AtomicBool::new(false), AtomicBool::new(false), AtomicUsize::new(0));
-        Arc::new(Self { inner: Mutex::new(Arc::new(inner)), away, hanging, calls, hints })
+        let inner = Mutex::new(Arc::new(inner));
+        let [away, hanging, no_accounts] = [(); 3].map(|()| AtomicBool::new(false));
+        Arc::new(Self { inner, away, hanging, no_accounts, calls: AtomicUsize::new(0), hints })
     }
 
     /// Makes it fail every call, or none.
@@ -40,6 +42,11 @@ impl SwitchedStore {
     /// Makes it fail every call a second later, as one that hangs does, or none.
     pub fn switch_hanging(&self, hanging: bool) {
         self.hanging.store(hanging, Relaxed);
+    }
+
+    /// Makes it fail to add to totals, or not.
+    pub fn fail_accounts(&self, fail: bool) {
+        self.no_accounts.store(fail, Relaxed);
     }
 
     /// Makes it forget everything.
@@ -108,6 +115,17 @@ impl Store for SwitchedStore {
 
     async fn sweep(&self, swarm: &SwarmId, since: Option<Timestamp>, now: Timestamp) -> Result<Swept, StoreError> {
         self.inner().await?.sweep(swarm, since, now).await
+    }
+
+    async fn account(&self, swarm: &SwarmId, new: Totals, now: Timestamp) -> Result<(), StoreError> {
+        if self.no_accounts.load(Relaxed) {
+            return Err(StoreError::Away("switched".to_owned()));
+        }
+        self.inner().await?.account(swarm, new, now).await
+    }
+
+    async fn totals(&self, swarm: &SwarmId) -> Result<Totals, StoreError> {
+        self.inner().await?.totals(swarm).await
     }
 
     async fn tell(&self, gone: &[Gone]) -> Result<(), StoreError> {

@@ -35,8 +35,13 @@ async fn a_swarm_is_shown_without_addresses() {
         "peer": ann.peer, "score": null, "upload": false, "resting": false, "asn": null, "country": null, "group": null,
         "nat": "eim", "slots": null, "degree": 0, "playhead": null, "bitrate_kbps": null, "joined_s_ago": 0, "seen_s_ago": 0,
     });
-    let expected =
-        json!({ "swarm": "movie/42", "size": 1, "offered": 0, "shards": 1, "copy_age_s": null, "members": [member] });
+    let expected = json!({
+        "swarm": "movie/42", "size": 1, "offered": 0, "shards": 1, "copy_age_s": null, "members": [member],
+        "offload": {
+            "p2p_bytes": 0, "http_bytes": 0, "upload_bytes": 0, "ratio": null, "rebuffers": 0, "connects": 0,
+            "connect_ms_mean": null, "saved": 0.0,
+        },
+    });
     assert_eq!((status, swarm), (200, expected));
     member["evidence"] = Value::Null;
     assert_eq!(world.admin(&format!("/swarms/movie%2F42/peers/{}", ann.peer)).await, (200, member));

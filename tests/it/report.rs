@@ -19,6 +19,7 @@ over_both_transports! {
     a_terabyte_in_a_second_is_no_better_than_fast,
     who_rests_is_not_listed,
     a_report_is_a_sign_of_life,
+    what_viewers_report_of_themselves_is_shown_and_worth_something,
     bad_reports_get_their_code_and_the_connection_stays,
 }
 
@@ -194,6 +195,43 @@ async fn a_report_is_a_sign_of_life(transport: Transport) {
     assert_eq!(list["peers"][0]["peer"], bob.peer);
 }
 
+async fn what_viewers_report_of_themselves_is_shown_and_worth_something(transport: Transport) {
+    let world = World::start_with(transport, |config| {
+        config.ranking.interval = Duration::from_secs(1);
+        config.offload.price_per_gb = 0.02;
+    })
+    .await;
+    let (ann, bob, ticket) = world.pair().await;
+    world.clock.advance(Duration::from_secs(60));
+    let own = |seq, receipts: &[Value]| {
+        let bytes = json!({ "down_bytes": 3_u64 << 30, "http_bytes": 1 << 30, "up_bytes": 1 << 20, "rebuffers": 2 });
+        with(report(seq, receipts), bytes)
+    };
+    let receipt = with(receipt(&bob.peer, &ticket, 1), json!({ "connect_ms": 420 }));
+    for seq in 1..4 {
+        refused(&ann, own(seq, std::slice::from_ref(&receipt))).await;
+    }
+    let found = |swarm: &Value| (swarm["offload"]["connects"] == 1).then(|| swarm["offload"].clone());
+    let mut offload = world.until("/swarms/s", "what was reported", found).await;
+    let saved = offload["saved"].take().as_f64().unwrap();
+    assert!((saved - 0.064_424_509_44).abs() < 1e-9, "{saved}");
+    let expected = json!({
+        "p2p_bytes": 3_u64 << 30, "http_bytes": 1 << 30, "upload_bytes": 1 << 20, "ratio": 0.75, "rebuffers": 2,
+        "connects": 1, "connect_ms_mean": 420, "saved": null,
+    });
+    assert_eq!(offload, expected);
+    for line in [
+        "starling_offload_p2p_bytes_total 3221225472",
+        "starling_offload_http_bytes_total 1073741824",
+        "starling_offload_upload_bytes_total 1048576",
+        "starling_offload_rebuffers_total 2",
+        "starling_offload_ratio 0.75",
+        "starling_signaling_link_connect_seconds_count 1",
+    ] {
+        world.metric(line).await;
+    }
+}
+
 async fn bad_reports_get_their_code_and_the_connection_stays(transport: Transport) {
     let world = world(transport).await;
     let (ann, bob, ticket) = world.pair().await;
@@ -206,6 +244,7 @@ async fn bad_reports_get_their_code_and_the_connection_stays(transport: Transpor
         (400, json!({ "receipts": [with(good.clone(), json!({ "bytes": -1 }))] })),
         (400, json!({ "receipts": [with(good.clone(), json!({ "ok": 1.5 }))] })),
         (400, json!({ "receipts": null })),
+        (400, json!({ "receipts": [with(good.clone(), json!({ "connect_ms": 600_001 }))] })),
         (400, json!({ "degree": 100_000 })),
         (400, json!({ "epoch": "one" })),
         (400, json!({ "swarm": "{s}*" })),

@@ -28,7 +28,7 @@ fn transfers(evidence: &Evidence) -> f32 {
 #[test]
 fn what_was_said_loses_half_its_weight_in_its_half_life() {
     let mut evidence = Evidence::new(NOW);
-    assert!(evidence.add(&source(1), &Receipt { timeout: 1, bad: 1, ..connected(8) }, FULL, NOW));
+    assert!(evidence.add(&source(1), &Receipt { timeout: 1, bad: 1, ..connected(8) }, FULL, NOW).is_some());
     let before = evidence.clone();
     evidence.decay(NOW + HALF_LIFE / 3);
     evidence.decay(NOW + HALF_LIFE);
@@ -48,7 +48,7 @@ fn an_attempt_counts_as_what_became_of_it_in_the_end() {
     assert!(evidence.failures > 0.98 && close(evidence.connects, 0.0));
     evidence.add(&source(1), &connected(0), FULL, after(7));
     assert!(close(evidence.failures, 0.0) && evidence.connects > 0.98);
-    assert!(!evidence.add(&source(1), &Receipt::default(), FULL, after(8)), "an older word is no news");
+    assert!(evidence.add(&source(1), &Receipt::default(), FULL, after(8)).is_none(), "an older word is no news");
     let mut cannot = Evidence::new(NOW);
     cannot.add(&Source { can_meet: false, ..source(1) }, &Receipt::default(), FULL, NOW);
     assert!(close(cannot.failures, 0.0), "nobody is to blame for two NATs that cannot meet");
@@ -62,10 +62,10 @@ fn counters_that_go_back_count_as_unchanged_and_a_new_epoch_begins_anew() {
     let at = |epoch, ok| Receipt { epoch, ..connected(ok) };
     evidence.add(&source(1), &at(65_535, 5), FULL, NOW);
     let before = evidence.clone();
-    assert!(!evidence.add(&source(1), &at(65_535, 3), FULL, NOW));
-    assert!(!evidence.add(&source(1), &at(65_534, 9), FULL, NOW), "an epoch that is over");
+    assert!(evidence.add(&source(1), &at(65_535, 3), FULL, NOW).is_none());
+    assert!(evidence.add(&source(1), &at(65_534, 9), FULL, NOW).is_none(), "an epoch that is over");
     assert_eq!(evidence, before);
-    assert!(evidence.add(&source(1), &at(0, 2), FULL, NOW), "after the last number comes the first");
+    assert!(evidence.add(&source(1), &at(0, 2), FULL, NOW).is_some(), "after the last number comes the first");
     assert!(close(evidence.ok, before.ok * 7.0 / 5.0), "{}", evidence.ok);
 }
 
@@ -90,9 +90,9 @@ fn the_reporter_heard_of_longest_ago_makes_room() {
     }
     evidence.add(&source(0), &connected(2), FULL, after(20));
     let before = evidence.clone();
-    assert!(!evidence.add(&source(16), &connected(1), FULL, after(20)), "all have been heard of lately");
+    assert!(evidence.add(&source(16), &connected(1), FULL, after(20)).is_none(), "all have been heard of lately");
     assert_eq!(evidence, before);
-    assert!(evidence.add(&source(16), &connected(1), FULL, after(301)));
+    assert!(evidence.add(&source(16), &connected(1), FULL, after(301)).is_some());
     assert_eq!(evidence.reporters.len(), MAX_REPORTERS);
     let known = |n: u8| evidence.reporters.iter().any(|reporter| reporter.id == short_id(source(n).peer));
     assert!(known(0) && known(16) && known(2) && !known(1));
@@ -136,8 +136,33 @@ fn any_receipt() -> impl Strategy<Value = Receipt> {
             ok,
             timeout,
             bad,
+            connect_ms: None,
         },
     )
+}
+
+#[test]
+fn what_came_of_an_attempt_is_news_once() {
+    let mut evidence = Evidence::new(NOW);
+    let of = |epoch, connected, ok| Receipt { epoch, connected, ok, connect_ms: Some(7), ..Receipt::default() };
+    for (receipt, expected) in [
+        (of(1, false, 0), Some(Some(false))),
+        (of(1, false, 0), None),
+        (of(1, false, 1), Some(None)),
+        (of(1, true, 1), Some(Some(true))),
+        (of(1, true, 1), None),
+        (of(1, true, 2), Some(None)),
+        (of(2, true, 0), Some(Some(true))),
+        (of(3, false, 0), Some(Some(false))),
+        (of(2, true, 9), None),
+    ] {
+        let news = evidence.add(&source(1), &receipt, FULL, NOW);
+        assert_eq!(news.map(|news| news.opened), expected, "{receipt:?}");
+    }
+    let cannot = Source { can_meet: false, ..source(2) };
+    let failed = evidence.add(&cannot, &of(1, false, 0), FULL, NOW);
+    assert_eq!(failed, Some(News { opened: Some(false) }), "nobody's fault, but worth knowing");
+    assert_eq!(evidence.add(&cannot, &of(1, true, 0), FULL, NOW), Some(News { opened: Some(true) }));
 }
 
 proptest! {

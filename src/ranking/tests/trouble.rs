@@ -3,6 +3,7 @@
 use tokio::time::Instant;
 
 use super::*;
+use crate::domain::Counters;
 
 /// A node with a swarm so large that its lists come from the copy.
 async fn large() -> (Arc<SwitchedStore>, Clock, Node) {
@@ -100,7 +101,13 @@ async fn a_report_is_a_sign_of_life_on_a_node_that_does_not_know_the_swarm() {
     let (one, other) = (Node::new(&store, &clock), Node::new(&store, &clock));
     one.join(1).await;
     advance(&clock, Duration::from_secs(20)).await;
-    other.ranking.says(&swarm(), peer(1), 1, 1, OwnWord { degree: 0, playhead: None, resting: false });
+    other.ranking.says(
+        &swarm(),
+        peer(1),
+        1,
+        1,
+        OwnWord { degree: 0, playhead: None, resting: false, counters: Counters::default() },
+    );
     other.loops.writer.run_once().await;
     let known = store.known(&swarm(), &[peer(1)]).await.unwrap();
     assert_eq!(known[0].as_ref().unwrap().ranked.seen, clock.now());

@@ -68,6 +68,7 @@ fn receipt(about: u16, by: u16, round: u64) -> Receipt {
         ok: count * 2,
         timeout: bad_luck,
         bad: bad_luck / 4,
+        connect_ms: None,
     }
 }
 

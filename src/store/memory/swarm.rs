@@ -9,7 +9,7 @@ use std::{
 use indexmap::IndexSet;
 
 use crate::{
-    domain::{Evidence, Member, PeerId, Ranked, Score, Timestamp},
+    domain::{Evidence, Member, PeerId, Ranked, Score, Timestamp, Totals},
     store::{Found, Judged, Known, LISTED_FOR, Pulled, Restored, Shard},
 };
 
@@ -28,6 +28,8 @@ pub struct Swarm {
     // Who left and has not come back, by name and by time.
     left: HashMap<PeerId, Left>,
     left_order: BTreeSet<(Timestamp, PeerId)>,
+    /// What its viewers have reported.
+    pub totals: Totals,
 }
 
 struct Entry {
@@ -57,6 +59,7 @@ impl Swarm {
             silent: BTreeSet::new(),
             left: HashMap::new(),
             left_order: BTreeSet::new(),
+            totals: Totals::default(),
         }
     }
 

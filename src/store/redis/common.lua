@@ -1,5 +1,5 @@
--- What every script begins with. KEYS are those of one shard, all in one slot; the sixth only of shard 0. A script
--- touches at most 500 members. Numbers larger than 2^53 (versions) stay text.
+-- What every script begins with. KEYS are those of one shard, all in one slot; the sixth and the seventh only of shard 0,
+-- and the seventh is here to live as long as the others. A script touches at most 500 members. Numbers larger than 2^53 (versions) stay text.
 local MEMBERS, RANKING, EVIDENCE, SEEN, VERSION, SHARDS = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 -- ARGV: now, since when a sign of life counts, the lifetime of keys, a first version, a newcomer's score; then its own.
 local NOW, ALIVE, REMEMBER, FIRST, NEW = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5]
@@ -51,7 +51,7 @@ local function is_member(record) return record and not left(record) end
 -- Puts a peer into the ranking, unless it is there, at the score that its evidence has.
 local function list(peer)
     local evidence, score = redis.call('HGET', EVIDENCE, peer), NEW
-    if evidence and #evidence >= 5 and string.byte(evidence) == 1 then
+    if evidence and #evidence >= 5 and string.byte(evidence) == 2 then
         score = string.byte(evidence, 4) * 256 + string.byte(evidence, 5)
     end
     redis.call('ZADD', RANKING, 'NX', score, peer)

@@ -9,7 +9,7 @@ for i = 6, #ARGV, 7 do
         strangers[#strangers + 1] = (i - 6) / 7
     else
         local before, revision = redis.call('HGET', EVIDENCE, peer), 0
-        if before and #before >= 3 and string.byte(before) == 1 then
+        if before and #before >= 3 and string.byte(before) == 2 then
             revision = string.byte(before, 2) * 256 + string.byte(before, 3)
         end
         if said(old) ~= tonumber(ARGV[i + 1]) or revision ~= tonumber(ARGV[i + 2]) then

@@ -8,6 +8,7 @@
 //! | `<prefix>:{<tag>}:seen:<swarm>:<shard>` | ZSET | peer -> last sign of life in ms; negative: when it left | a shard |
 //! | `<prefix>:{<tag>}:version:<swarm>:<shard>` | INT | grows with every change; begins at ms << 20 | a shard |
 //! | `<prefix>:{<tag>}:shards:<swarm>:0` | INT | number of shards, a power of two that only grows; absent: 1 | a swarm |
+//! | `<prefix>:{<tag>}:totals:<swarm>:0` | HASH | p2p, http, up (bytes), rebuffers, connects, connect_ms -> sum over all viewers' reports | a swarm |
 //! | `<prefix>:{<tag>}:nodes` | ZSET | node (16 bytes) -> last heartbeat in ms | all |
 //! | `<prefix>:gone` | channel | who is gone, and heartbeats | all |
 //!
@@ -99,6 +100,8 @@ pub struct ShardKeys {
     pub version: String,
     /// INT; in shard 0 only.
     pub shards: Option<String>,
+    /// HASH; in shard 0 only.
+    pub totals: Option<String>,
 }
 
 impl ShardKeys {
@@ -107,6 +110,7 @@ impl ShardKeys {
         [&self.members, &self.ranking, &self.evidence, &self.seen, &self.version]
             .into_iter()
             .chain(&self.shards)
+            .chain(&self.totals)
             .map(String::as_str)
     }
 }
@@ -131,6 +135,7 @@ impl Keys {
             seen: key("seen"),
             version: key("version"),
             shards: (shard == 0).then(|| key("shards")),
+            totals: (shard == 0).then(|| key("totals")),
         }
     }
 
@@ -173,7 +178,7 @@ mod tests {
         assert_eq!(tags.len(), TAGS);
         let shard = keys.shard(&swarm, 0);
         let tags: HashSet<_> = shard.all().map(|key| key.split(['{', '}']).nth(1).unwrap()).collect();
-        assert_eq!((shard.all().count(), tags.len()), (6, 1), "{shard:?}");
+        assert_eq!((shard.all().count(), tags.len()), (7, 1), "{shard:?}");
         assert!(shard.members.ends_with(":members:movie/42:0"), "{}", shard.members);
     }
 

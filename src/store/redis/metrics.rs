@@ -18,12 +18,16 @@ pub enum Command {
     Judge,
     Pull,
     Sweep,
+    Account,
+    Totals,
     Tell,
     Announce,
 }
 
-const COMMANDS: [&str; 11] =
-    ["join", "find", "touch", "leave", "restore", "known", "judge", "pull", "sweep", "tell", "announce"];
+const COMMANDS: [&str; 13] = [
+    "join", "find", "touch", "leave", "restore", "known", "judge", "pull", "sweep", "account", "totals", "tell",
+    "announce",
+];
 
 /// Why a request failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +51,7 @@ struct Of {
 
 /// Made once at start, so that series exist at zero.
 pub struct RedisMetrics {
-    of: [Of; 11],
+    of: [Of; COMMANDS.len()],
     /// Connections that were made anew because the last one was of no use.
     pub rebuilds: Counter,
 }

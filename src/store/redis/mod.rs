@@ -7,6 +7,7 @@ mod bits;
 mod connection;
 mod hints;
 pub mod keys;
+mod lists;
 mod metrics;
 mod moves;
 mod pull;
@@ -15,11 +16,12 @@ mod scripts;
 mod seek;
 #[cfg(test)]
 mod tests;
+mod totals;
 
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use rand::{RngExt, seq::SliceRandom};
+use rand::RngExt;
 use redis::Value;
 use tokio::{sync::broadcast, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -27,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 pub use connection::Settings;
 
 use self::{
-    answers::{all_but, bytes, candidates, list, number, peer, ranked},
+    answers::{all_but, bytes, list, number, peer, ranked},
     connection::{AT_ONCE, BEHIND, Connection},
     hints::Listener,
     keys::{FULL_SHARD, Keys, MAX_SHARDS, ShardKeys, shard_of},
@@ -37,7 +39,7 @@ use self::{
     seek::{Answer, Question, ShardCounts},
 };
 use super::{Found, Gone, Judged, Known, Pulled, Restored, Store, StoreError, Swept};
-use crate::domain::{Member, PeerId, Ranked, SwarmId, Timestamp};
+use crate::domain::{Member, PeerId, SwarmId, Timestamp, Totals};
 
 /// Requests to different slots that one call has under way at once.
 const AT_THE_SAME_TIME: usize = 12;
@@ -109,64 +111,6 @@ impl RedisStore {
         let shards = answer.first().and_then(number).ok_or_else(|| unexpected(command))?;
         self.counts.note(swarm, shards);
         Ok(answer)
-    }
-
-    /// Joins or finds at one shard.
-    async fn candidates(
-        &self,
-        command: Command,
-        script: &'static Script,
-        at: (&SwarmId, &ShardKeys),
-        arguments: Vec<Vec<u8>>,
-        now: Now,
-    ) -> Result<Found, StoreError> {
-        let request = Request::script(script, at.1, now, arguments);
-        let answer = self.run(command, at.0, request, AT_ONCE).await?;
-        let found = || {
-            let [_, size, joined, found] = answer.as_slice() else { return None };
-            Some(Found {
-                candidates: candidates(list(found)?)?,
-                swarm_size: usize::try_from(number(size)?).ok()?,
-                joined: number(joined)? == 1,
-            })
-        };
-        found().ok_or_else(|| unexpected(command))
-    }
-
-    /// Makes of what one shard found what the swarm has: where that is not enough, others are asked.
-    async fn widened(
-        &self,
-        command: Command,
-        swarm: &SwarmId,
-        home: u32,
-        sample: usize,
-        mut found: Found,
-        now: Now,
-    ) -> Result<Found, StoreError> {
-        let shards = self.counts.of(swarm);
-        let mut asked = 1;
-        if found.candidates.len() < sample && shards > 1 {
-            let mut others: Vec<_> = (0..shards).filter(|shard| *shard != home).collect();
-            others.shuffle(&mut rand::rng());
-            others.truncate(AT_THE_SAME_TIME);
-            let arguments = vec![sample.to_string().into_bytes()];
-            let places: Vec<_> = others.iter().map(|shard| self.keys.shard(swarm, *shard)).collect();
-            let ask = |keys| self.candidates(command, &scripts::LOOK, (swarm, keys), arguments.clone(), now);
-            for other in futures_util::future::try_join_all(places.iter().map(ask)).await? {
-                found.swarm_size += other.swarm_size;
-                // One that is being moved can be in two.
-                let new = |one: &Ranked| found.candidates.iter().all(|known| known.member.peer != one.member.peer);
-                let new: Vec<_> = other.candidates.into_iter().filter(new).collect();
-                found.candidates.extend(new);
-                asked += 1;
-            }
-        }
-        if found.candidates.len() > sample {
-            found.candidates.shuffle(&mut rand::rng());
-            found.candidates.truncate(sample);
-        }
-        found.swarm_size = found.swarm_size * shards as usize / asked;
-        Ok(found)
     }
 
     async fn touch_within(
@@ -334,6 +278,14 @@ impl Store for RedisStore {
 
     async fn sweep(&self, swarm: &SwarmId, since: Option<Timestamp>, now: Timestamp) -> Result<Swept, StoreError> {
         self.sweep_shards(swarm, since, self.now(now)).await
+    }
+
+    async fn account(&self, swarm: &SwarmId, new: Totals, now: Timestamp) -> Result<(), StoreError> {
+        self.add_totals(swarm, new, self.now(now)).await
+    }
+
+    async fn totals(&self, swarm: &SwarmId) -> Result<Totals, StoreError> {
+        self.read_totals(swarm).await
     }
 
     async fn tell(&self, gone: &[Gone]) -> Result<(), StoreError> {

@@ -13,16 +13,16 @@
 //! | 15-16 | degree |
 //! | 17- | slots (2), playhead (4, IEEE 754), bitrate (4), ASN (4), country (2), group in the operator's map (2), address (4 or 16): those there are |
 //!
-//! **Evidence**, 34 to about 250 bytes:
+//! **Evidence**, 28 to about 250 bytes, which is what Redis allots in one piece:
 //!
 //! | byte | holds |
 //! |---|---|
-//! | 0 | version, 1 |
+//! | 0 | version, 2 |
 //! | 1-2 | revision |
 //! | 3-4 | score, in ten-thousandths |
 //! | 5-8 | `touched`, in seconds |
-//! | 9-32 | connects, failures, ok, timeouts, bad, speed (4 each, IEEE 754) |
-//! | 33- | bits: 5 for how many reporters, then for each: id (24), prefix (8), epoch (16), attempt (2), weight in steps (6), and as numbers: age in units at `touched` (5), ok (9), timeout (3), bad (1), bytes in units (13), busy time in units (12) |
+//! | 9-26 | connects, failures, ok, timeouts, bad, speed (3 each: IEEE 754 in 24 bits, without the sign and the last 7) |
+//! | 27- | bits: 5 for how many reporters, then for each: id (24), prefix (8), epoch (16), attempt (2), weight in steps (6), and as numbers: age in units at `touched` (5), ok (9), timeout (3), bad (1), bytes in units (13), busy time in units (12); then 1 for whether the peer's own counters follow: epoch (16), and as numbers: seconds from then to `touched` (2), bytes from peers, from servers and to peers in units (13 each), rebufferings (2) |
 //!
 //! A number begins with its lowest bits, as many as said above; a bit says whether four more, and another such bit, follow.
 
@@ -30,11 +30,12 @@ use std::net::IpAddr;
 
 use super::bits::{Reader, Writer};
 use crate::domain::{
-    Evidence, Member, Nat, PeerId, Pid, Place, Receipt, Score, Timestamp,
+    Account, Counters, Evidence, Member, Nat, PeerId, Pid, Place, Receipt, Score, Timestamp,
     evidence::{AT_UNIT, Attempt, BUSY_UNIT, BYTES_UNIT, MAX_REPORTERS, MOST_TRANSFERS, Reporter, WEIGHT_STEPS},
 };
 
 const VERSION: u8 = 1;
+const EVIDENCE_VERSION: u8 = 2;
 const LEFT: u8 = 1;
 const UPLOAD: u8 = 2;
 const RESTING: u8 = 4;
@@ -55,6 +56,8 @@ const TIMEOUT: u32 = 3;
 const BAD: u32 = 1;
 const BYTES: u32 = 13;
 const BUSY: u32 = 12;
+const OWN_AGE: u32 = 2;
+const REBUFFERS: u32 = 2;
 
 /// What a record of a member says.
 #[derive(Clone, Debug, PartialEq)]
@@ -181,20 +184,20 @@ pub fn read_member(peer: PeerId, record: &[u8]) -> Option<Stored> {
 
 /// The record of what was said of a peer.
 pub fn evidence(evidence: &Evidence) -> Vec<u8> {
-    let Evidence { revision, touched, score, connects, failures, ok, timeouts, bad, speed, reporters } = evidence;
+    let Evidence { revision, touched, score, connects, failures, ok, timeouts, bad, speed, reporters, own } = evidence;
     let mut record = Vec::with_capacity(252);
-    record.push(VERSION);
+    record.push(EVIDENCE_VERSION);
     record.extend(revision.to_be_bytes());
     record.extend(score.fixed().to_be_bytes());
     record.extend(u32::try_from(touched.seconds()).unwrap_or(u32::MAX).to_be_bytes());
     for total in [connects, failures, ok, timeouts, bad, speed] {
-        record.extend(total.to_be_bytes());
+        record.extend(in_24_bits(*total));
     }
     let reporters = &reporters[reporters.len().saturating_sub(MAX_REPORTERS)..];
     let mut bits = Writer::after(record);
     bits.put(5, reporters.len() as u64);
     for Reporter { id, prefix, at, attempt, weight, receipt } in reporters {
-        let Receipt { epoch, connected: _, bytes, busy_ms, ok, timeout, bad } = receipt;
+        let Receipt { epoch, connected: _, bytes, busy_ms, ok, timeout, bad, connect_ms: _ } = receipt;
         bits.put(24, u64::from(*id));
         bits.put(8, u64::from(*prefix));
         bits.put(16, u64::from(*epoch));
@@ -216,7 +219,23 @@ pub fn evidence(evidence: &Evidence) -> Vec<u8> {
         bits.number(BYTES, bytes / BYTES_UNIT);
         bits.number(BUSY, busy_ms / BUSY_UNIT);
     }
+    bits.put(1, u64::from(own.is_some()));
+    if let Some(Account { counters, at }) = own {
+        let Counters { epoch, down_bytes, http_bytes, up_bytes, rebuffers } = counters;
+        bits.put(16, u64::from(*epoch));
+        bits.number(OWN_AGE, touched.since(*at).as_secs());
+        for bytes in [down_bytes, http_bytes, up_bytes] {
+            bits.number(BYTES, bytes / BYTES_UNIT);
+        }
+        bits.number(REBUFFERS, u64::from(*rebuffers));
+    }
     bits.done()
+}
+
+/// A number of 0 or more, with 16 bits behind its first.
+fn in_24_bits(number: f32) -> [u8; 3] {
+    let [_, bytes @ ..] = ((number.to_bits() + (1 << 6)) >> 7).to_be_bytes();
+    bytes
 }
 
 const STEP: f32 = MOST_TRANSFERS / WEIGHT_STEPS;
@@ -225,7 +244,7 @@ const STEP: f32 = MOST_TRANSFERS / WEIGHT_STEPS;
 pub fn read_evidence(record: &[u8]) -> Option<Evidence> {
     let mut bytes = Bytes(record);
     let [version] = bytes.take()?;
-    if version != VERSION {
+    if version != EVIDENCE_VERSION {
         return None;
     }
     let revision = u16::from_be_bytes(bytes.take()?);
@@ -233,7 +252,7 @@ pub fn read_evidence(record: &[u8]) -> Option<Evidence> {
     let touched = Timestamp::from_seconds(u64::from(u32::from_be_bytes(bytes.take()?)));
     let mut totals = [0.0; 6];
     for total in &mut totals {
-        *total = f32::from_be_bytes(bytes.take()?);
+        *total = f32::from_bits(bytes.some(3)? << 7);
         if !total.is_finite() || *total < 0.0 {
             return None;
         }
@@ -242,7 +261,17 @@ pub fn read_evidence(record: &[u8]) -> Option<Evidence> {
     let mut bits = Reader::new(bytes.0);
     let count = usize::try_from(bits.take(5)?).ok().filter(|count| *count <= MAX_REPORTERS)?;
     let reporters = (0..count).map(|_| reporter(&mut bits, touched)).collect::<Option<Vec<_>>>()?;
-    Some(Evidence { revision, touched, score, connects, failures, ok, timeouts, bad, speed, reporters })
+    let own = if bits.take(1)? == 1 { Some(own(&mut bits, touched)?) } else { None };
+    Some(Evidence { revision, touched, score, connects, failures, ok, timeouts, bad, speed, reporters, own })
+}
+
+fn own(bits: &mut Reader<'_>, touched: Timestamp) -> Option<Account> {
+    let epoch = u16::try_from(bits.take(16)?).ok()?;
+    let at = Timestamp::from_seconds(touched.seconds().checked_sub(bits.number(OWN_AGE)?)?);
+    let mut bytes = || bits.number(BYTES)?.checked_mul(BYTES_UNIT);
+    let (down_bytes, http_bytes, up_bytes) = (bytes()?, bytes()?, bytes()?);
+    let rebuffers = u32::try_from(bits.number(REBUFFERS)?).ok()?;
+    Some(Account { counters: Counters { epoch, down_bytes, http_bytes, up_bytes, rebuffers }, at })
 }
 
 fn reporter(bits: &mut Reader<'_>, touched: Timestamp) -> Option<Reporter> {
@@ -265,6 +294,7 @@ fn reporter(bits: &mut Reader<'_>, touched: Timestamp) -> Option<Reporter> {
         bad: u32::try_from(bits.number(BAD)?).ok()?,
         bytes: bits.number(BYTES)?.checked_mul(BYTES_UNIT)?,
         busy_ms: bits.number(BUSY)?.checked_mul(BUSY_UNIT)?,
+        connect_ms: None,
     };
     let weight = (f32::from(steps) * STEP).min(MOST_TRANSFERS);
     Some(Reporter { id, prefix, at: Timestamp::from_seconds(at), attempt, weight, receipt })

@@ -43,7 +43,20 @@ prop_compose! {
         counts in prop_oneof![any::<(u32, u32, u32)>(), (0_u32..1000, 0_u32..10, 0_u32..3)],
     ) -> (u8, u64, Receipt) {
         let (ok, timeout, bad) = counts;
-        (reporter, wait, Receipt { epoch, connected, bytes, busy_ms, ok: ok >> 1, timeout: timeout >> 1, bad: bad >> 1 })
+        let (ok, timeout, bad) = (ok >> 1, timeout >> 1, bad >> 1);
+        (reporter, wait, Receipt { epoch, connected, bytes, busy_ms, ok, timeout, bad, connect_ms: None })
+    }
+}
+
+prop_compose! {
+    fn own()(
+        own in option::of((0_u16..3, any::<[u64; 3]>(), any::<u32>())),
+        less in 0_u32..64,
+    ) -> Option<Counters> {
+        own.map(|(epoch, bytes, rebuffers)| {
+            let [down_bytes, http_bytes, up_bytes] = bytes.map(|bytes| bytes >> less);
+            Counters { epoch, down_bytes, http_bytes, up_bytes, rebuffers: rebuffers >> (less % 32) }
+        })
     }
 }
 
@@ -61,25 +74,37 @@ proptest! {
     }
 
     #[test]
-    fn evidence_comes_back_as_it_was(receipts in vec(receipts(), 0..60), revision in any::<u16>(), fixed in 0_u16..=10_000) {
+    fn evidence_comes_back_as_it_was(receipts in vec((receipts(), own()), 0..60), revision in any::<u16>(), fixed in 0_u16..=10_000) {
         let mut now = Timestamp::from_seconds(START);
+        let joined = now - std::time::Duration::from_secs(9);
         let mut known = Evidence { revision, score: Score::from_fixed(fixed), ..Evidence::new(now) };
-        for (reporter, wait, receipt) in receipts {
+        for ((reporter, wait, receipt), own) in receipts {
             now = now + std::time::Duration::from_secs(wait);
             known.add(&source(reporter), &receipt, 6000, now);
+            if let Some(own) = own {
+                known.account(own, joined, now);
+            }
         }
-        prop_assert_eq!(read_evidence(&evidence(&known)), Some(known));
+        let kept = read_evidence(&evidence(&known)).expect("a record");
+        let totals = |e: &Evidence| [e.connects, e.failures, e.ok, e.timeouts, e.bad, e.speed];
+        for (kept, known) in totals(&kept).into_iter().zip(totals(&known)) {
+            prop_assert!((kept - known).abs() <= known / 100_000.0, "{} instead of {}", kept, known);
+        }
+        prop_assert_eq!(read_evidence(&evidence(&kept)), Some(kept.clone()), "what was rounded once stays");
+        let [connects, failures, ok, timeouts, bad, speed] = totals(&known);
+        prop_assert_eq!(Evidence { connects, failures, ok, timeouts, bad, speed, ..kept }, known);
     }
 
     #[test]
     fn no_bytes_panic(mut bytes in vec(any::<u8>(), 0..300), is_known in any::<bool>()) {
         if let Some(version) = bytes.first_mut().filter(|_| is_known) {
-            *version = VERSION;
+            *version = VERSION + *version % 2;
         }
         let peer = PeerId::from_bytes([0; 16]);
         let stored = read_member(peer, &bytes);
         let said = read_evidence(&bytes);
-        prop_assert!(bytes.first() == Some(&VERSION) || (stored.is_none() && said.is_none()));
+        prop_assert!(bytes.first() == Some(&VERSION) || stored.is_none());
+        prop_assert!(bytes.first() == Some(&EVIDENCE_VERSION) || said.is_none());
     }
 }
 
@@ -92,7 +117,7 @@ fn who_left_is_known_by_its_time() {
 #[test]
 fn a_layout_of_another_version_counts_as_absent() {
     let mut record = evidence(&Evidence::new(Timestamp::from_seconds(START)));
-    record[0] = 2;
+    record[0] = 1;
     assert_eq!(read_evidence(&record), None);
     let mut record = left(Timestamp(0));
     record[0] = 0;
@@ -111,10 +136,17 @@ fn sixteen_busy_reporters_fit_into_what_redis_allots_in_one_piece() {
             ok: 400,
             timeout: 3,
             bad: 0,
+            connect_ms: None,
         };
         known.add(&source(100 + n), &receipt, 6000, Timestamp::from_seconds(START + u64::from(n) * 4));
     }
-    assert_eq!(known.reporters.len(), 16);
+    // Who has watched 3.6 GB.
+    let (down_bytes, http_bytes, up_bytes) = (2_400_000_000, 1_200_000_000, 3_600_000_000);
+    let own = Counters { epoch: 40_000, down_bytes, http_bytes, up_bytes, rebuffers: 9 };
+    let now = Timestamp::from_seconds(START + 60);
+    known.account(own, Timestamp::from_seconds(START - 3600), now);
+    known.decay(now + std::time::Duration::from_secs(10));
+    assert_eq!((known.reporters.len(), known.own.map(|own| own.at)), (16, Some(now)));
     // 256 bytes, less the header and the end of Redis' strings.
     assert!(evidence(&known).len() <= 252, "{}", evidence(&known).len());
 }

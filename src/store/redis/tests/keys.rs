@@ -4,7 +4,7 @@ use redis::{AsyncCommands, aio::MultiplexedConnection};
 
 use super::*;
 use crate::{
-    domain::Evidence,
+    domain::{Evidence, Totals},
     store::{
         Restored,
         conformance::{START, member},
@@ -57,6 +57,7 @@ async fn everything(store: &RedisStore) {
         store.touch(&s, &[(member(2).peer, later)], later).await.unwrap();
         store.find(&s, member(1).peer, 8, later).await.unwrap();
         store.leave(&s, member(3).peer, later).await.unwrap();
+        store.account(&s, Totals { p2p_bytes: 1, ..Totals::default() }, later).await.unwrap();
         store.sweep(&s, None, START + Duration::from_mins(1)).await.unwrap();
         store.pull(&s, &[], START + Duration::from_mins(1)).await.unwrap();
         store.grow(&s, store.now(START)).await.unwrap();
@@ -72,7 +73,7 @@ async fn every_key_ends_and_a_dead_swarm_leaves_nothing() {
     let node = Node::new(&settings).await;
     everything(&node.store).await;
     let found = keys(&settings.key_prefix).await;
-    for kind in ["members", "ranking", "evidence", "seen", "version", "shards", "nodes"] {
+    for kind in ["members", "ranking", "evidence", "seen", "version", "shards", "totals", "nodes"] {
         assert!(found.iter().any(|(name, _)| name.contains(&format!(":{kind}"))), "no {kind} in {found:?}");
     }
     let longest = i64::try_from(REMEMBER.as_millis()).unwrap();
@@ -145,9 +146,14 @@ fn known_well(n: u32) -> Restored {
             ok: 400,
             timeout: 3,
             bad: 0,
+            connect_ms: None,
         };
         evidence.add(&source, &receipt, 6000, START + Duration::from_secs(4 * u64::from(reporter)));
     }
+    let (down_bytes, http_bytes, up_bytes) = (2_400_000_000, 1_200_000_000, 3_600_000_000);
+    let own = crate::domain::Counters { epoch: 40_000, down_bytes, http_bytes, up_bytes, rebuffers: 9 };
+    evidence.account(own, START - Duration::from_hours(1), START + Duration::from_mins(1));
+    assert!(evidence.own.is_some());
     let place = crate::domain::Place { asn: Some(64_500), country: Some(*b"NZ"), pid: Some(crate::domain::Pid(7)) };
     let address = Some([203, 0, 113, 7].into());
     let (playhead, slots, bitrate_kbps) = (Some(1234.5), Some(12), Some(4500));
