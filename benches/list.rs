@@ -157,7 +157,12 @@ fn judge(criterion: &mut Criterion) {
     let reporters: Vec<_> = (0..MAX_REPORTERS).map(|_| member(&mut rng, &clock)).collect();
     let add = |evidence: &mut Evidence, round: u32, now| {
         for reporter in &reporters {
-            let source = Source { peer: reporter.peer, prefix: reporter.prefix(), can_meet: true };
+            let source = Source {
+                peer: reporter.peer,
+                prefix: reporter.prefix(),
+                can_meet: true,
+                end: starling::domain::End::default(),
+            };
             let (bytes, busy_ms) = (u64::from(round) * 35_000_000, u64::from(round) * 20_000);
             let receipt = Receipt {
                 epoch: 1,

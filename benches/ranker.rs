@@ -137,7 +137,12 @@ async fn main() -> anyhow::Result<()> {
         for (n, about) in members.iter().enumerate() {
             for by in 1..=REPORTERS {
                 let reporter = &members[(n + by * 7919) % PEERS];
-                let source = Source { peer: reporter.peer, prefix: reporter.address.map(Prefix::of), can_meet: true };
+                let source = Source {
+                    peer: reporter.peer,
+                    prefix: reporter.address.map(Prefix::of),
+                    can_meet: true,
+                    end: starling::domain::End::default(),
+                };
                 let (busy_ms, ok) = (u64::from(round) * 20_000, round * 130);
                 let bytes = u64::from(round) * 35_000_000;
                 let receipt =
@@ -172,7 +177,8 @@ async fn main() -> anyhow::Result<()> {
     redis.everywhere(&["SLOWLOG", "RESET"]).await?;
     for some in members.chunks(250).take(100) {
         for about in some {
-            let source = Source { peer: members[0].peer, prefix: None, can_meet: true };
+            let source =
+                Source { peer: members[0].peer, prefix: None, can_meet: true, end: starling::domain::End::default() };
             let receipt = Receipt { epoch: 8, connected: true, ok: 1, ..Receipt::default() };
             ranking.receipt(&swarm, about.peer, source, receipt);
         }

@@ -81,7 +81,7 @@ fn calls(c: &mut Criterion) {
         tasks.start(|stop| lane.run(stop));
     }
     let remember = Duration::from_mins(10);
-    let settings = RankingSettings { interval: Duration::from_secs(10), remember };
+    let settings = RankingSettings { interval: Duration::from_secs(10), remember, price_per_gb: 0.0 };
     let store = Arc::new(MemoryStore::new(1000, remember));
     let (ranking, _loops) = Ranking::new(store, Clock::System, settings);
     let signaling = Signaling {

@@ -1,6 +1,7 @@
 //! What operators ask: are you alive, are you ready, how much is there, who is in this swarm. On a listener of its own.
 
 mod health;
+mod nat;
 mod swarms;
 
 use std::sync::{Arc, atomic::AtomicU8};
@@ -34,6 +35,7 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .route("/metrics", get(metrics))
+        .route("/nat", get(nat::nat))
         .route("/swarms/{id}", get(swarms::swarm))
         .route("/swarms/{id}/peers/{peer}", get(swarms::peer))
         .route("/swarms/{id}/explain", get(swarms::explain))
@@ -46,7 +48,7 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> String {
 }
 
 async fn not_found() -> (StatusCode, &'static str) {
-    let words = "There is /health/live, /health/ready, /metrics, /swarms/{id}, /swarms/{id}/peers/{peer} and \
+    let words = "There is /health/live, /health/ready, /metrics, /nat, /swarms/{id}, /swarms/{id}/peers/{peer} and \
                  /swarms/{id}/explain?peer=, a swarm's slashes written as %2F.\n";
     (StatusCode::NOT_FOUND, words)
 }

@@ -10,6 +10,7 @@ use fnv::FnvHasher;
 
 use super::{
     ids::PeerId,
+    nat::End,
     offload::{Account, Counters, Totals},
     place::Prefix,
     score::Score,
@@ -127,6 +128,8 @@ pub struct Source {
     pub prefix: Option<Prefix>,
     /// Whether its NAT and the peer's allow a link at all.
     pub can_meet: bool,
+    /// Its NAT and network, for what is learned of such. Evidence does not remember them.
+    pub end: End,
 }
 
 /// Everything that is remembered of what counterparts said about one peer.

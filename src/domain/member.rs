@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{
     ids::PeerId,
-    nat::Nat,
+    nat::{End, Nat},
     place::{Place, Prefix, Whereabouts},
     score::Score,
     time::Timestamp,
@@ -83,6 +83,11 @@ impl Member {
     /// Where it is.
     pub fn whereabouts(&self) -> Whereabouts {
         Whereabouts { place: self.place, prefix: self.prefix() }
+    }
+
+    /// As an end of attempts.
+    pub const fn end(&self) -> End {
+        End { nat: self.nat, asn: self.place.asn }
     }
 
     /// The prefix of its address, where known. Not of loopback: there everybody has the same.

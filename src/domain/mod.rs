@@ -24,7 +24,7 @@ pub use costs::CostMap;
 pub use evidence::{Evidence, Receipt};
 pub use ids::{PeerId, SwarmId, SwarmPattern};
 pub use member::{Member, Ranked};
-pub use nat::{Nat, Pairs};
+pub use nat::{End, Nat, Outcomes, Pair, Pairs};
 pub use offload::{Account, Counters, Totals};
 pub use place::{Pid, Place, Prefix, Whereabouts};
 pub use policy::{Policy, PolicyOverrides, Turn};

@@ -25,6 +25,22 @@ pub enum Nat {
 impl Nat {
     /// All of them.
     pub const ALL: [Self; 5] = [Self::Open, Self::Eim, Self::Apdm, Self::Blocked, Self::Unknown];
+
+    /// What it is called, on the wire and in Redis.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Eim => "eim",
+            Self::Apdm => "apdm",
+            Self::Blocked => "blocked",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// The one that is called so.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|nat| nat.name() == name)
+    }
 }
 
 /// Below this chance of a direct link, two peers are not introduced, and a failure between them is nobody's fault.
@@ -171,6 +187,15 @@ mod tests {
 
     fn end(nat: Nat) -> End {
         End { nat, asn: None }
+    }
+
+    #[test]
+    fn each_has_one_name() {
+        for nat in Nat::ALL {
+            assert_eq!(serde_json::to_value(nat).unwrap(), nat.name());
+            assert_eq!(Nat::named(nat.name()), Some(nat));
+        }
+        assert_eq!(Nat::named("cone"), None);
     }
 
     #[test]

@@ -94,7 +94,12 @@ mod tests {
         let mut evidence = Evidence { score: Score::from_fixed(10_000), ..Evidence::new(NOW) };
         for (n, network) in (0..).zip(networks) {
             let prefix = network.map(|network| Prefix::of([192, 0, network, 1].into()));
-            let source = Source { peer: PeerId::from_bytes([n; 16]), prefix, can_meet: true };
+            let source = Source {
+                peer: PeerId::from_bytes([n; 16]),
+                prefix,
+                can_meet: true,
+                end: crate::domain::End::default(),
+            };
             let receipt =
                 Receipt { connected: true, bytes: 1 << 40, busy_ms: 1000, ok: 1_000_000, ..Receipt::default() };
             evidence.add(&source, &receipt, full_kbps(&member(None)), NOW);
@@ -118,7 +123,12 @@ mod tests {
         let mut failed = praise(&[Some(1), Some(2)]);
         for n in 7..12 {
             let prefix = Some(Prefix::of([192, 0, n, 1].into()));
-            let source = Source { peer: PeerId::from_bytes([n; 16]), prefix, can_meet: true };
+            let source = Source {
+                peer: PeerId::from_bytes([n; 16]),
+                prefix,
+                can_meet: true,
+                end: crate::domain::End::default(),
+            };
             failed.add(&source, &Receipt { ok: 1000, ..Receipt::default() }, 1, NOW);
         }
         assert!(of(&failed) <= PROVEN, "who never got a link saw nothing");

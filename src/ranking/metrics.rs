@@ -18,6 +18,10 @@ pub struct RankingMetrics {
     pub judged: Counter,
     /// Judgements that another node was faster with.
     pub lost: Counter,
+    /// Attempts that opened, as counted between NATs.
+    pub attempts_opened: Counter,
+    /// Attempts that failed.
+    pub attempts_failed: Counter,
     /// Peers of whom something waits to be judged.
     pub dirty: Gauge,
     /// Targets of whom a slot is reserved.
@@ -55,6 +59,7 @@ impl RankingMetrics {
         // This one, until others have been heard of.
         nodes.set(1.0);
         let lists = |from: &'static str| counter!("starling_ranking_lists_total", "from" => from);
+        let attempts = |outcome: &'static str| counter!("starling_ranking_attempts_total", "outcome" => outcome);
         Self {
             lists_from_store: lists("store"),
             lists_from_copy: lists("copy"),
@@ -63,6 +68,8 @@ impl RankingMetrics {
             scoring_seconds: histogram!("starling_ranking_scoring_seconds"),
             judged: counter!("starling_ranking_judged_total"),
             lost: counter!("starling_ranking_judged_again_total"),
+            attempts_opened: attempts("opened"),
+            attempts_failed: attempts("failed"),
             dirty: gauge!("starling_ranking_dirty_peers"),
             introduced: gauge!("starling_ranking_introduced_peers"),
             kept_joins: gauge!("starling_ranking_kept_joins"),

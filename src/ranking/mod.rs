@@ -3,6 +3,7 @@
 
 mod hints;
 mod introductions;
+mod learning;
 mod metrics;
 mod offload;
 mod ranker;
@@ -44,6 +45,7 @@ pub use snapshot::Snapshot;
 pub use writer::Writer;
 
 use introductions::Introductions;
+use learning::Learning;
 use metrics::RankingMetrics;
 use offload::OffloadMetrics;
 use view::View;
@@ -116,6 +118,7 @@ pub struct Ranking {
     nodes: AtomicUsize,
     metrics: RankingMetrics,
     offload: OffloadMetrics,
+    learning: Learning,
 }
 
 impl Ranking {
@@ -136,6 +139,7 @@ impl Ranking {
             nodes: AtomicUsize::new(1),
             metrics: RankingMetrics::new(),
             offload: OffloadMetrics::new(settings.price_per_gb),
+            learning: Learning::default(),
         });
         let loops = Loops {
             ranker: Ranker::new(ranking.clone()),

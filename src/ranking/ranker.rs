@@ -14,7 +14,7 @@ use tracing::debug;
 use super::{LAST, Ranking, done_in_time, jittered, reports::About, view::View};
 use crate::{
     domain::{
-        Evidence, PeerId, Timestamp, Totals,
+        End, Evidence, PeerId, Timestamp, Totals,
         evidence::Attempt,
         member::TRIED_BY,
         score::{full_kbps, score},
@@ -57,6 +57,7 @@ impl Ranker {
     /// One round.
     pub async fn run_once(&self) {
         let began = Instant::now();
+        self.0.learning.begin();
         let mut room = MOST;
         let mut batches = Vec::new();
         let views: Vec<_> = self.0.views().into_iter().filter(|view| view.state().may_ask()).collect();
@@ -78,6 +79,7 @@ impl Ranker {
             self.0.metrics.round_seconds.record(began.elapsed());
         }
         stream::iter(views).for_each_concurrent(AT_ONCE, |view| self.account(view)).await;
+        self.0.learn().await;
     }
 
     /// Adds to the swarm's totals; what cannot be added waits for the next round.
@@ -125,9 +127,15 @@ impl Ranker {
         // Of what was stored, and only of that: so it counts once, on whichever nodes it was heard.
         let stored = judged.iter().zip(told).filter(|(judged, _)| !lost.contains(&judged.member.peer));
         let mut new = Totals::default();
-        for (_, Told { totals, connect_ms }) in stored {
+        for (_, Told { totals, connect_ms, attempts }) in stored {
             new = new.plus(totals);
             connect_ms.into_iter().for_each(|ms| self.0.offload.connected(ms));
+            for Attempted { by, here, there, opened } in attempts {
+                if self.0.learning.note(by, here, there, opened) {
+                    let metrics = &self.0.metrics;
+                    if opened { &metrics.attempts_opened } else { &metrics.attempts_failed }.increment(1);
+                }
+            }
         }
         self.0.offload.count(new);
         view.reports.account(new);
@@ -142,6 +150,16 @@ struct Told {
     totals: Totals,
     /// How long each of these took.
     connect_ms: Vec<u32>,
+    /// What came of attempts, where that was not known.
+    attempts: Vec<Attempted>,
+}
+
+/// What came of an attempt.
+struct Attempted {
+    by: PeerId,
+    here: End,
+    there: End,
+    opened: bool,
 }
 
 /// What becomes of a peer of which so much is known, with what came in about it.
@@ -161,8 +179,9 @@ fn judge(known: Known, about: &About, now: Timestamp) -> (Judged, Told) {
         let news = evidence.add(source, receipt, full_kbps(&member), now);
         let failed = evidence.reporters.last().is_some_and(|last| last.attempt == Attempt::Failed);
         suspected_by += usize::from(news.is_some() && (failed || evidence.timeouts > timeouts));
-        let opened = news.and_then(|news| news.opened);
-        if let (Some(true), Some(ms)) = (opened, receipt.connect_ms) {
+        let Some(opened) = news.and_then(|news| news.opened) else { continue };
+        told.attempts.push(Attempted { by: source.peer, here: source.end, there: member.end(), opened });
+        if let (true, Some(ms)) = (opened, receipt.connect_ms) {
             told.totals.connects += 1;
             told.totals.connect_ms += u64::from(ms);
             told.connect_ms.push(ms);

@@ -1,5 +1,6 @@
 //! Two nodes over one store, in memory and with time that stands still until it is moved.
 
+mod learning;
 mod offload;
 mod trouble;
 
@@ -72,7 +73,7 @@ impl Node {
             busy_ms: u64::from(ok) * 200,
             ..Receipt::default()
         };
-        let source = Source { peer: peer(by), prefix: None, can_meet: true };
+        let source = Source { peer: peer(by), prefix: None, can_meet: true, end: crate::domain::End::default() };
         assert!(self.ranking.receipt(&swarm(), peer(about), source, receipt));
     }
 }
@@ -283,7 +284,7 @@ async fn who_cannot_be_reached_by_two_and_has_been_silent_is_unlisted_until_it_c
         node.join(n).await;
     }
     let failed = |by, timeout| {
-        let source = Source { peer: peer(by), prefix: None, can_meet: true };
+        let source = Source { peer: peer(by), prefix: None, can_meet: true, end: crate::domain::End::default() };
         let receipt = Receipt { connected: true, timeout, ..Receipt::default() };
         node.ranking.receipt(&swarm(), peer(0), source, receipt)
     };

@@ -2,7 +2,7 @@
 
 use crate::{
     domain::{
-        Member, Nat, Pairs, PeerId, Policy, Ranked, SwarmId, Whereabouts,
+        Member, Nat, PeerId, Policy, Ranked, SwarmId, Whereabouts,
         introductions::Held,
         selection::{self, CANDIDATES, Drawn, Reservations, Terrain, Verdict, Wish},
         ticket::{Permit, TicketKind},
@@ -105,7 +105,7 @@ impl Signaling {
     fn draw(&self, mut candidates: Vec<Ranked>, wish: &Wish<'_>, reservations: &mut impl Reservations) -> Drawn {
         candidates.retain(|ranked| wish.admits(ranked));
         candidates.truncate(CANDIDATES);
-        let (costs, pairs) = (self.geo.costs(), Pairs::default());
+        let (costs, pairs) = (self.geo.costs(), self.ranking.pairs());
         let terrain = Terrain { costs: &costs, pairs: &pairs, slots: USUAL_SLOTS, now: self.clock.now() };
         selection::choose(candidates, wish, &terrain, &mut rand::rng(), reservations)
     }

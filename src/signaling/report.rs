@@ -2,12 +2,7 @@
 
 use super::{CallError, Caller, Signaling};
 use crate::{
-    domain::{
-        Nat, Pairs, SwarmId,
-        evidence::Source,
-        nat::{End, LEAST_CHANCE},
-        ticket::Permit,
-    },
+    domain::{End, SwarmId, evidence::Source, nat::LEAST_CHANCE, ticket::Permit},
     protocol::{MAX_RECEIPTS, ReportReply, ReportRequest, ReportedReceipt},
     ranking::OwnWord,
 };
@@ -57,10 +52,10 @@ impl Signaling {
         }
         Permit::verify_for_receipt(&self.tickets, &receipt.ticket, self.clock.now(), swarm, (reporter, about))
             .map_err(|_| Uncounted::Ticket)?;
-        let nat = |peer| self.ranking.member(swarm, peer).map_or(Nat::Unknown, |member| member.nat);
-        let [here, there] = [reporter, about].map(|peer| End { nat: nat(peer), asn: None });
-        let prefix = caller.session.prefix();
-        let source = Source { peer: reporter, prefix, can_meet: Pairs::default().chance(here, there) >= LEAST_CHANCE };
+        let end = |peer| self.ranking.member(swarm, peer).map_or_else(End::default, |member| member.end());
+        let (here, there) = (end(reporter), end(about));
+        let can_meet = self.ranking.pairs().chance(here, there) >= LEAST_CHANCE;
+        let source = Source { peer: reporter, prefix: caller.session.prefix(), can_meet, end: here };
         let has_room = self.ranking.receipt(swarm, about, source, receipt.receipt(epoch));
         if has_room { Ok(()) } else { Err(Uncounted::Full) }
     }

@@ -150,7 +150,7 @@ pub fn changed(pulled: Pulled) -> Shard {
 fn source(n: u16) -> Source {
     let [high, low] = n.to_be_bytes();
     let prefix = Some(crate::domain::Prefix::of([10, high, low, 1].into()));
-    Source { peer: member(n + 10_000).peer, prefix, can_meet: true }
+    Source { peer: member(n + 10_000).peer, prefix, can_meet: true, end: crate::domain::End::default() }
 }
 
 /// Evidence with everything in it: several reporters, each total above zero.

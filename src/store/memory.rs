@@ -1,5 +1,6 @@
 //! Memberships in this process's memory: the store of a single node. What it holds ends with the process.
 
+mod learning;
 mod swarm;
 #[cfg(test)]
 mod tests;
@@ -10,9 +11,9 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::sync::broadcast;
 
-use self::swarm::Swarm;
+use self::{learning::Learning, swarm::Swarm};
 use super::{Found, Gone, Judged, Known, Pulled, Restored, Shard, Store, StoreError, Swept};
-use crate::domain::{Member, PeerId, SwarmId, Timestamp, Totals};
+use crate::domain::{Member, Outcomes, Pair, PeerId, SwarmId, Timestamp, Totals};
 
 /// One lock over everything: each call holds it for one swarm at most, and never across an await. A swarm is one shard.
 /// A pull copies the whole swarm under the lock.
@@ -20,6 +21,7 @@ pub struct MemoryStore {
     max_members: usize,
     remember: Duration,
     state: Mutex<State>,
+    learning: Mutex<Learning>,
     // Nobody sends into it: there is no other node.
     hints: broadcast::Sender<Gone>,
 }
@@ -36,7 +38,13 @@ impl MemoryStore {
     /// A store with room for `max_members` memberships, and for what is remembered of as many that ended. Each is
     /// forgotten after `remember` without a sign of life.
     pub fn new(max_members: usize, remember: Duration) -> Self {
-        Self { max_members, remember, state: Mutex::default(), hints: broadcast::Sender::new(1) }
+        Self {
+            max_members,
+            remember,
+            state: Mutex::default(),
+            learning: Mutex::default(),
+            hints: broadcast::Sender::new(1),
+        }
     }
 }
 
@@ -131,6 +139,15 @@ impl Store for MemoryStore {
 
     async fn totals(&self, swarm: &SwarmId) -> Result<Totals, StoreError> {
         Ok(self.state.lock().swarms.get(swarm).map(|swarm| swarm.totals).unwrap_or_default())
+    }
+
+    async fn learn(&self, counted: &[(Pair, Outcomes)], now: Timestamp) -> Result<(), StoreError> {
+        self.learning.lock().learn(counted, now);
+        Ok(())
+    }
+
+    async fn learned(&self, now: Timestamp) -> Result<Vec<(Pair, Outcomes)>, StoreError> {
+        Ok(self.learning.lock().learned(now))
     }
 
     async fn tell(&self, _: &[Gone]) -> Result<(), StoreError> {

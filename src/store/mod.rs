@@ -13,7 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::broadcast;
 
-use crate::domain::{Evidence, Member, PeerId, Ranked, SwarmId, Timestamp, Totals};
+use crate::domain::{Evidence, Member, Outcomes, Pair, PeerId, Ranked, SwarmId, Timestamp, Totals};
 
 pub use memory::MemoryStore;
 pub use redis::{RedisStore, Settings as RedisSettings};
@@ -22,6 +22,16 @@ pub use switched::SwitchedStore;
 
 /// A peer that gave no sign of life for so long is not offered any more.
 pub const LISTED_FOR: Duration = Duration::from_secs(45);
+
+/// What came of attempts is counted by the hour: what such a count weighs now, an hour later, and two. Older ones are gone.
+pub const OUTCOMES_WEIGH: [f32; 3] = [1.0, 0.5, 0.25];
+/// Most pairs of networks counted in one hour; another is left out.
+pub const MOST_NETWORKS: usize = 4096;
+
+/// The hour that a moment is in.
+const fn hour(now: Timestamp) -> u64 {
+    now.seconds() / 3600
+}
 
 /// Why the store did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -166,6 +176,12 @@ pub trait Store: Send + Sync {
 
     /// What viewers of a swarm have reported, since it began. Forgotten with it.
     async fn totals(&self, swarm: &SwarmId) -> Result<Totals, StoreError>;
+
+    /// Adds what came of attempts. Where it fails it can have been done, and count twice if repeated.
+    async fn learn(&self, counted: &[(Pair, Outcomes)], now: Timestamp) -> Result<(), StoreError>;
+
+    /// What came of attempts lately, all nodes together, older ones weighing less ([`OUTCOMES_WEIGH`]). In no order.
+    async fn learned(&self, now: Timestamp) -> Result<Vec<(Pair, Outcomes)>, StoreError>;
 
     /// Tells other nodes who is gone. A hint that is lost costs freshness only.
     async fn tell(&self, gone: &[Gone]) -> Result<(), StoreError>;

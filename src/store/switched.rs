@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::broadcast;
 
 use super::{Found, Gone, Judged, Known, MemoryStore, Pulled, Restored, Store, StoreError, Swept};
-use crate::domain::{Member, PeerId, SwarmId, Timestamp, Totals};
+use crate::domain::{Member, Outcomes, Pair, PeerId, SwarmId, Timestamp, Totals};
 
 /// In front of a [`MemoryStore`].
 pub struct SwitchedStore {
@@ -21,6 +21,7 @@ pub struct SwitchedStore {
     away: AtomicBool,
     hanging: AtomicBool,
     no_accounts: AtomicBool,
+    no_learning: AtomicBool,
     calls: AtomicUsize,
     hints: broadcast::Sender<Gone>,
 }
@@ -30,8 +31,8 @@ impl SwitchedStore {
     pub fn new(inner: MemoryStore) -> Arc<Self> {
         let (hints, _) = broadcast::channel(1024);
         let inner = Mutex::new(Arc::new(inner));
-        let [away, hanging, no_accounts] = [(); 3].map(|()| AtomicBool::new(false));
-        Arc::new(Self { inner, away, hanging, no_accounts, calls: AtomicUsize::new(0), hints })
+        let [away, hanging, no_accounts, no_learning] = [(); 4].map(|()| AtomicBool::new(false));
+        Arc::new(Self { inner, away, hanging, no_accounts, no_learning, calls: AtomicUsize::new(0), hints })
     }
 
     /// Makes it fail every call, or none.
@@ -47,6 +48,11 @@ impl SwitchedStore {
     /// Makes it fail to add to totals, or not.
     pub fn fail_accounts(&self, fail: bool) {
         self.no_accounts.store(fail, Relaxed);
+    }
+
+    /// Makes it fail to learn, or not.
+    pub fn fail_learning(&self, fail: bool) {
+        self.no_learning.store(fail, Relaxed);
     }
 
     /// Makes it forget everything.
@@ -126,6 +132,17 @@ impl Store for SwitchedStore {
 
     async fn totals(&self, swarm: &SwarmId) -> Result<Totals, StoreError> {
         self.inner().await?.totals(swarm).await
+    }
+
+    async fn learn(&self, counted: &[(Pair, Outcomes)], now: Timestamp) -> Result<(), StoreError> {
+        if self.no_learning.load(Relaxed) {
+            return Err(StoreError::Away("switched".to_owned()));
+        }
+        self.inner().await?.learn(counted, now).await
+    }
+
+    async fn learned(&self, now: Timestamp) -> Result<Vec<(Pair, Outcomes)>, StoreError> {
+        self.inner().await?.learned(now).await
     }
 
     async fn tell(&self, gone: &[Gone]) -> Result<(), StoreError> {

@@ -1,5 +1,7 @@
 //! What operators ask.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::world::{Transport, World};
@@ -72,4 +74,36 @@ async fn metrics_count_what_happened() {
     ] {
         assert!(metrics.lines().any(|there| there == line), "{line} not in:\n{metrics}");
     }
+}
+
+#[tokio::test]
+async fn what_nats_let_through_is_shown_and_learned() {
+    let world = World::start_with(Transport::Grpc, |config| config.ranking.interval = Duration::from_secs(1)).await;
+    let fresh = json!({ "chance": 0.9, "prior": 0.9, "opened": 0.0, "failed": 0.0 });
+    let (_, shown) = world.admin("/nat").await;
+    assert_eq!((&shown["classes"]["eim"]["eim"], &shown["networks"]), (&fresh, &json!([])));
+    for one in ["open", "eim", "apdm", "blocked", "unknown"] {
+        assert_eq!(shown["classes"].as_object().unwrap().len(), 5);
+        assert_eq!(shown["classes"][one].as_object().unwrap().len(), 5);
+        assert_eq!(shown["classes"][one]["blocked"]["chance"], 0.0);
+    }
+    let (ann, bob) = (world.peer().await, world.peer().await);
+    for (peer, nat) in [(&ann, "eim"), (&bob, "apdm")] {
+        peer.rpc("join", json!({ "swarm": "s", "net": { "nat": nat } })).await.unwrap();
+    }
+    let ticket = ann.ticket_for("s", &bob.peer).await;
+    world.clock.advance(Duration::from_secs(10));
+    let receipt = json!({
+        "peer": bob.peer, "ticket": ticket, "connected": true, "bytes": 0, "busy_ms": 0, "ok": 0, "timeout": 0, "bad": 0,
+    });
+    let report = json!({
+        "swarm": "s", "epoch": 1, "seq": 1, "up_bytes": 0, "down_bytes": 0, "http_bytes": 0, "rebuffers": 0, "degree": 1,
+        "receipts": [receipt],
+    });
+    ann.rpc("report", report).await.unwrap();
+    let learned = json!({ "chance": 0.51, "prior": 0.5, "opened": 1.0, "failed": 0.0 });
+    let is_learned = |shown: &Value| (shown["classes"]["apdm"]["eim"] == learned).then(|| shown.clone());
+    let shown = world.until("/nat", "an attempt", is_learned).await;
+    assert_eq!(shown["classes"]["eim"]["apdm"], learned);
+    world.metric(r#"starling_ranking_attempts_total{outcome="opened"} 1"#).await;
 }

@@ -6,7 +6,12 @@ const NOW: Timestamp = Timestamp::from_seconds(1_800_000_001);
 const FULL: u32 = 6000;
 
 fn source(n: u8) -> Source {
-    Source { peer: PeerId::from_bytes([n; 16]), prefix: Some(Prefix::of([10, n, 0, 1].into())), can_meet: true }
+    Source {
+        peer: PeerId::from_bytes([n; 16]),
+        prefix: Some(Prefix::of([10, n, 0, 1].into())),
+        can_meet: true,
+        end: crate::domain::End::default(),
+    }
 }
 
 fn connected(ok: u32) -> Receipt {

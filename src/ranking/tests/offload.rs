@@ -98,7 +98,7 @@ async fn the_time_a_link_took_counts_once() {
     let node = Node::new(&store, &clock);
     node.join(1).await;
     let said = |by: u32, connected, ok, connect_ms| {
-        let source = Source { peer: peer(by), prefix: None, can_meet: true };
+        let source = Source { peer: peer(by), prefix: None, can_meet: true, end: crate::domain::End::default() };
         let receipt = Receipt { connected, ok, connect_ms, ..Receipt::default() };
         assert!(node.ranking.receipt(&swarm(), peer(1), source, receipt));
     };

@@ -132,7 +132,7 @@ async fn with_a_store_that_hangs_every_loop_ends_in_time() {
     for n in 0..1000 {
         let swarm = SwarmId::parse(&format!("s{n}")).unwrap();
         ranking.join(&swarm, member(n, clock.now()), 8).await.unwrap();
-        let source = Source { peer: peer(n + 1), prefix: None, can_meet: true };
+        let source = Source { peer: peer(n + 1), prefix: None, can_meet: true, end: crate::domain::End::default() };
         assert!(ranking.receipt(&swarm, peer(n), source, Receipt { ok: 1, ..Receipt::default() }));
     }
     store.switch_hanging(true);

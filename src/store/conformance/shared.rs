@@ -1,10 +1,15 @@
 //! What all nodes add to, and all read.
 
 use super::{Pair, REMEMBER, START, after, member, swarm};
-use crate::domain::Totals;
+use crate::{
+    domain::{Nat, Outcomes, Totals, nat},
+    store::MOST_NETWORKS,
+};
 
 pub async fn all(new: &impl AsyncFn() -> Pair) {
     what_is_accounted_adds_up(new().await).await;
+    what_came_of_attempts_loses_weight_by_the_hour(new().await).await;
+    pairs_of_networks_are_so_many_in_an_hour(new().await).await;
 }
 
 async fn what_is_accounted_adds_up(pair: Pair) {
@@ -33,4 +38,50 @@ async fn what_is_accounted_adds_up(pair: Pair) {
     pair.one.join(&pair.s, member(2), 0, after(3)).await.unwrap();
     pair.one.sweep(&pair.s, None, START + REMEMBER).await.unwrap();
     assert_eq!(pair.other.totals(&pair.s).await.unwrap(), sum);
+}
+
+/// What is learned by now, in order; the same for both.
+async fn learned(pair: &Pair, seconds: u64) -> Vec<(nat::Pair, Outcomes)> {
+    let mut learned = Vec::new();
+    for store in [&pair.one, &pair.other] {
+        let mut one = store.learned(after(seconds)).await.unwrap();
+        one.sort_by_key(|(pair, _)| *pair);
+        learned.push(one);
+    }
+    assert_eq!(learned[0], learned[1]);
+    learned.swap_remove(0)
+}
+
+async fn what_came_of_attempts_loses_weight_by_the_hour(pair: Pair) {
+    assert_eq!(learned(&pair, 0).await, []);
+    let (classes, networks) = (nat::Pair::classes(Nat::Eim, Nat::Open), nat::Pair::networks(4_200_000_000, 3));
+    let of = |opened, failed| Outcomes { opened, failed };
+    pair.one.learn(&[(classes, of(3.0, 1.0)), (networks, of(0.0, 2.5))], after(10)).await.unwrap();
+    pair.other.learn(&[(classes, of(1.0, 0.0))], after(20)).await.unwrap();
+    pair.other.learn(&[], after(20)).await.unwrap();
+    assert_eq!(learned(&pair, 30).await, [(classes, of(4.0, 1.0)), (networks, of(0.0, 2.5))]);
+    pair.one.learn(&[(classes, of(2.0, 2.0))], after(3600)).await.unwrap();
+    assert_eq!(learned(&pair, 7199).await, [(classes, of(4.0, 2.5)), (networks, of(0.0, 1.25))]);
+    assert_eq!(learned(&pair, 7200).await, [(classes, of(2.0, 1.25)), (networks, of(0.0, 0.625))]);
+    assert_eq!(learned(&pair, 10_800).await, [(classes, of(0.5, 0.5))]);
+    pair.one.learn(&[(networks, of(1.0, 0.0))], after(10_900)).await.unwrap();
+    assert_eq!(learned(&pair, 14_400).await, [(networks, of(0.5, 0.0))]);
+    assert_eq!(learned(&pair, 21_600).await, []);
+}
+
+async fn pairs_of_networks_are_so_many_in_an_hour(pair: Pair) {
+    let one = Outcomes { opened: 1.0, failed: 0.0 };
+    let of = |numbers: std::ops::Range<usize>| {
+        numbers.map(|n| (nat::Pair::networks(u32::try_from(n).unwrap(), 9_999_999), one)).collect::<Vec<_>>()
+    };
+    pair.one.learn(&of(0..MOST_NETWORKS - 5), after(0)).await.unwrap();
+    pair.other.learn(&of(MOST_NETWORKS - 10..MOST_NETWORKS + 10), after(1)).await.unwrap();
+    let classes = (nat::Pair::classes(Nat::Eim, Nat::Eim), one);
+    pair.one.learn(&[&[classes], &of(0..1)[..]].concat(), after(2)).await.unwrap();
+    let learned = learned(&pair, 3).await;
+    assert_eq!(learned.len(), MOST_NETWORKS + 1);
+    let twice = learned.iter().filter(|(_, outcomes)| outcomes.opened > 1.5).count();
+    assert_eq!(twice, 6, "five that came twice, and one that is known");
+    pair.one.learn(&of(MOST_NETWORKS..MOST_NETWORKS + 10), after(3600)).await.unwrap();
+    assert_eq!(pair.other.learned(after(3601)).await.unwrap().len(), MOST_NETWORKS + 11, "another hour");
 }

@@ -20,13 +20,15 @@ pub enum Command {
     Sweep,
     Account,
     Totals,
+    Learn,
+    Learned,
     Tell,
     Announce,
 }
 
-const COMMANDS: [&str; 13] = [
-    "join", "find", "touch", "leave", "restore", "known", "judge", "pull", "sweep", "account", "totals", "tell",
-    "announce",
+const COMMANDS: [&str; 15] = [
+    "join", "find", "touch", "leave", "restore", "known", "judge", "pull", "sweep", "account", "totals", "learn",
+    "learned", "tell", "announce",
 ];
 
 /// Why a request failed.

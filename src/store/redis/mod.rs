@@ -7,6 +7,7 @@ mod bits;
 mod connection;
 mod hints;
 pub mod keys;
+mod learning;
 mod lists;
 mod metrics;
 mod moves;
@@ -39,7 +40,7 @@ use self::{
     seek::{Answer, Question, ShardCounts},
 };
 use super::{Found, Gone, Judged, Known, Pulled, Restored, Store, StoreError, Swept};
-use crate::domain::{Member, PeerId, SwarmId, Timestamp, Totals};
+use crate::domain::{Member, Outcomes, Pair, PeerId, SwarmId, Timestamp, Totals};
 
 /// Requests to different slots that one call has under way at once.
 const AT_THE_SAME_TIME: usize = 12;
@@ -286,6 +287,14 @@ impl Store for RedisStore {
 
     async fn totals(&self, swarm: &SwarmId) -> Result<Totals, StoreError> {
         self.read_totals(swarm).await
+    }
+
+    async fn learn(&self, counted: &[(Pair, Outcomes)], now: Timestamp) -> Result<(), StoreError> {
+        self.add_outcomes(counted, now).await
+    }
+
+    async fn learned(&self, now: Timestamp) -> Result<Vec<(Pair, Outcomes)>, StoreError> {
+        self.read_outcomes(now).await
     }
 
     async fn tell(&self, gone: &[Gone]) -> Result<(), StoreError> {

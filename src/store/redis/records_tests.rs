@@ -62,7 +62,12 @@ prop_compose! {
 
 fn source(n: u8) -> Source {
     let prefix = (n > 3).then(|| Prefix::of(IpAddr::from([198, 51, n, 1])));
-    Source { peer: PeerId::from_bytes([n; 16]), prefix, can_meet: !n.is_multiple_of(5) }
+    Source {
+        peer: PeerId::from_bytes([n; 16]),
+        prefix,
+        can_meet: !n.is_multiple_of(5),
+        end: crate::domain::End::default(),
+    }
 }
 
 proptest! {

@@ -50,6 +50,8 @@ scripts! {
     GROW = "grow.lua";
     /// Reads some of a large shard.
     PAGE = "page.lua";
+    /// Adds what came of attempts.
+    LEARN = "learn.lua";
 }
 
 /// What all scripts are told.
@@ -123,10 +125,21 @@ impl Request {
 
     /// A request that is one script.
     pub fn script(script: &'static Script, shard: &ShardKeys, now: Now, arguments: Vec<Vec<u8>>) -> Self {
+        let keys = shard.all().map(str::to_owned).collect();
+        Self::script_on(script, shard.tag, keys, now, arguments)
+    }
+
+    /// The same with keys that are no shard's.
+    pub fn script_on(
+        script: &'static Script,
+        tag: usize,
+        keys: Vec<String>,
+        now: Now,
+        arguments: Vec<Vec<u8>>,
+    ) -> Self {
         let arguments: Vec<_> = now.arguments().map(String::into_bytes).into_iter().chain(arguments).collect();
         let bytes = arguments.iter().map(Vec::len).sum();
-        let keys = shard.all().map(str::to_owned).collect();
-        Self { tag: shard.tag, steps: vec![Step::Script { script, keys, arguments }], bytes }
+        Self { tag, steps: vec![Step::Script { script, keys, arguments }], bytes }
     }
 
     /// How many commands.

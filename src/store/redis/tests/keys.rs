@@ -4,7 +4,7 @@ use redis::{AsyncCommands, aio::MultiplexedConnection};
 
 use super::*;
 use crate::{
-    domain::{Evidence, Totals},
+    domain::{Evidence, Nat, Outcomes, Pair, Totals},
     store::{
         Restored,
         conformance::{START, member},
@@ -42,6 +42,11 @@ async fn keys(prefix: &str) -> Vec<(String, i64)> {
     found
 }
 
+/// Whether it is of no swarm.
+fn is_of_all(name: &str) -> bool {
+    [":nodes", ":nat-"].iter().any(|kind| name.contains(kind))
+}
+
 /// Everything that writes.
 async fn everything(store: &RedisStore) {
     for n in 0..20 {
@@ -64,6 +69,9 @@ async fn everything(store: &RedisStore) {
         store.pull(&s, &[], START + Duration::from_mins(1)).await.unwrap();
         store.join(&s, member(4), 8, START).await.unwrap();
     }
+    let counted =
+        [(Pair::classes(Nat::Eim, Nat::Eim), Outcomes::default()), (Pair::networks(1, 2), Outcomes::default())];
+    store.learn(&counted, START).await.unwrap();
     store.announce(START).await.unwrap();
 }
 
@@ -73,11 +81,24 @@ async fn every_key_ends_and_a_dead_swarm_leaves_nothing() {
     let node = Node::new(&settings).await;
     everything(&node.store).await;
     let found = keys(&settings.key_prefix).await;
-    for kind in ["members", "ranking", "evidence", "seen", "version", "shards", "totals", "nodes"] {
+    for kind in [
+        "members",
+        "ranking",
+        "evidence",
+        "seen",
+        "version",
+        "shards",
+        "totals",
+        "nodes",
+        "nat-classes",
+        "nat-networks",
+    ] {
         assert!(found.iter().any(|(name, _)| name.contains(&format!(":{kind}"))), "no {kind} in {found:?}");
     }
     let longest = i64::try_from(REMEMBER.as_millis()).unwrap();
+    let longest_of_all = i64::try_from(Duration::from_hours(4).as_millis()).unwrap();
     for (name, left) in &found {
+        let longest = if is_of_all(name) { longest_of_all } else { longest };
         assert!((1..=longest).contains(left), "{name} lives for {left} ms");
     }
 
@@ -86,7 +107,7 @@ async fn every_key_ends_and_a_dead_swarm_leaves_nothing() {
     let node = Node::new(&settings).await;
     everything(&node.store).await;
     assert!(!keys(&settings.key_prefix).await.is_empty());
-    let gone = async || keys(&settings.key_prefix).await.iter().all(|(name, _)| name.ends_with(":nodes"));
+    let gone = async || keys(&settings.key_prefix).await.iter().all(|(name, _)| is_of_all(name));
     node.eventually("forgotten", gone).await;
 }
 
@@ -137,7 +158,12 @@ fn known_well(n: u32) -> Restored {
     for reporter in 0..16_u16 {
         let [high, low] = reporter.to_be_bytes();
         let prefix = Some(Prefix::of([198, high, low, 1].into()));
-        let source = Source { peer: peer(n + u32::from(reporter) * 7919 + 1), prefix, can_meet: true };
+        let source = Source {
+            peer: peer(n + u32::from(reporter) * 7919 + 1),
+            prefix,
+            can_meet: true,
+            end: crate::domain::End::default(),
+        };
         let receipt = Receipt {
             epoch: 40_000 + reporter,
             connected: true,
