@@ -33,7 +33,7 @@ const AFTER_FAILURE_MS = 5000;
 /** What an asker works with. */
 export interface AskerHost {
   /** Asks, and says when the server wants to be asked next. Rejects with a `StarlingError`. */
-  ask(): Promise<number>;
+  ask(urgent: boolean): Promise<number>;
   failed(error: StarlingError): void;
   missing(): number;
   idleMs(): number;
@@ -45,6 +45,7 @@ export class Asker {
   readonly #timers = new Timers();
   #running = false;
   #asking: Promise<void> | undefined;
+  #isUrgent = false;
   #nextMs = 0;
   #answeredAt = 0;
   #freed = false;
@@ -71,18 +72,27 @@ export class Asker {
     this.#schedule();
   }
 
-  /** Asks now, unless that is under way. Rejects with what went wrong. */
-  now(): Promise<void> {
-    this.#asking ??= this.#ask().finally(() => {
+  /** What decides when to ask next has changed. */
+  changed(): void {
+    this.#schedule();
+  }
+
+  /** Asks now, unless that is under way; urgently, it asks again after one that was not. Rejects with what went wrong. */
+  now(urgent = false): Promise<void> {
+    if (this.#asking !== undefined && urgent && !this.#isUrgent) {
+      return this.#asking.catch(() => {}).then(() => this.now(true));
+    }
+    if (this.#asking === undefined) this.#isUrgent = urgent;
+    this.#asking ??= this.#ask(urgent).finally(() => {
       this.#asking = undefined;
     });
     return this.#asking;
   }
 
-  async #ask(): Promise<void> {
+  async #ask(urgent: boolean): Promise<void> {
     this.#timers.clear();
     try {
-      this.#answered(await this.#host.ask());
+      this.#answered(await this.#host.ask(urgent));
     } catch (thrown) {
       this.#answered(AFTER_FAILURE_MS);
       throw thrown;

@@ -31,7 +31,7 @@ export interface GatewayOptions {
   readonly url: string;
   readonly token: () => string | Promise<string>;
   /** Asked for with the first connect, so that one round trip reaches the first peers. */
-  readonly first: { readonly swarm: string };
+  readonly first: object;
 }
 
 export class Gateway implements Calls {

@@ -2,7 +2,7 @@
 
 export { Code, StarlingError } from "./errors.js";
 export type { Link } from "./link.js";
-export type { Near } from "./protocol.js";
+export type { Near, Policy } from "./protocol.js";
 export * as Starling from "./starling.js";
 export type { Swarm } from "./swarm.js";
 export type {

@@ -3,7 +3,7 @@
 import { Code, StarlingError } from "./errors.js";
 import { Link } from "./link.js";
 import type { Outbox } from "./outbox.js";
-import { type Incoming, LIMITS, type Listed, type Outgoing, type Policy } from "./protocol.js";
+import { type Incoming, LIMITS, type Listed, type Outgoing, type Policy, type Welcome } from "./protocol.js";
 import { Receipts } from "./receipts.js";
 import { type Candidates, Hold, Recent, Seen, sessionKey } from "./recent.js";
 import { type End, Session, type SessionHost } from "./session.js";
@@ -25,6 +25,12 @@ export interface Terms {
   readonly own: string;
   readonly policy: Policy;
   readonly rtc: RTCConfiguration;
+}
+
+/** With what the application says of connections over what the server says. */
+export function termsOf({ peer, policy, iceServers }: Welcome, rtc: RTCConfiguration | undefined): Terms {
+  const relayOnly = policy.turn === "only" && ({ iceTransportPolicy: "relay" } as const);
+  return { own: peer, policy, rtc: { iceServers: [...iceServers], ...relayOnly, ...rtc } };
 }
 
 /** A peer with which it did not work is left alone this long, unless it offers. */
@@ -61,6 +67,11 @@ export class Mesh implements SessionHost {
   /** How many links are missing to what the policy aims at. */
   get missing(): number {
     return Math.max(0, this.#terms.policy.degreeTarget - this.#sessions.size);
+  }
+
+  /** How connections are made. */
+  get rtc(): RTCConfiguration {
+    return this.#terms.rtc;
   }
 
   /** Whether there is a link to this peer or an attempt at one. */
@@ -159,8 +170,9 @@ export class Mesh implements SessionHost {
   }
 
   opened(session: Session, channel: RTCDataChannel): void {
-    const tally = this.receipts.opened(session.peer, session.ticket);
-    const link = new Link(session, tally, channel, session.ageMs);
+    const openedInMs = session.ageMs;
+    const tally = this.receipts.opened(session.peer, session.ticket, openedInMs);
+    const link = new Link(session, tally, channel, openedInMs);
     this.links.set(session.peer, link);
     this.#tell(session, "connected");
     this.#host.emit("link", link);

@@ -7,12 +7,15 @@ export const VERSION = 1;
 export const LIMITS = {
   signalsPerCall: 16,
   receipts: 16,
+  /** A report is at most 4 KiB, of which all but its receipts never needs more than what is left here. */
+  receiptBytes: 3600,
   bytesPerCall: 64 * 1024,
   candidatesPerSignal: 20,
   sdpBytes: 8 * 1024,
   want: 16,
   exclude: 64,
   reason: 64,
+  tag: 64,
 } as const;
 
 /** How near a peer is. */
@@ -34,21 +37,32 @@ export interface PeerList {
   readonly joined: boolean;
 }
 
-/** How the server wants clients to behave. */
+/** How the server wants clients to behave. It may change at any time. */
 export interface Policy {
+  /** Between two reports while there are links. */
   readonly reportMs: number;
+  /** Longest time between two calls. */
   readonly idleMs: number;
+  /** Most peers to ask for at once. */
   readonly want: number;
+  /** Links to aim at. */
   readonly degreeTarget: number;
+  /** Links beyond which offers are refused. */
   readonly degreeMax: number;
+  /** How long to gather candidates before a description is sent. */
   readonly gatherMs: number;
+  /** When links may go through TURN. */
   readonly turn: "on_failure" | "never" | "only";
+  /** Whether anything may be sent to peers. This is for the application to obey: what is sent on a link is its own. */
+  readonly upload: boolean;
 }
 
 export interface Welcome {
   readonly peer: string;
   readonly resume: string;
   readonly policy: Policy;
+  /** What the server calls this policy; empty when it has no name for it. */
+  readonly tag: string;
   readonly iceServers: readonly RTCIceServer[];
   readonly first?: PeerList;
 }
@@ -89,6 +103,7 @@ export function readWelcome(data: unknown): Welcome | undefined {
     peer,
     resume: text(from["resume"]),
     policy: readPolicy(from["policy"]),
+    tag: readTag(from["policy"]),
     iceServers: list(from["ice_servers"]).filter(isIceServer),
   };
   return "first" in from && from["first"] !== null ? { ...welcome, first: readPeers(from["first"]) } : welcome;
@@ -107,7 +122,27 @@ export function readPolicy(data: unknown): Policy {
     degreeMax: Math.max(degreeTarget, number(from["degree_max"], 12, 0, 256)),
     gatherMs: number(from["gather_ms"], 150, 0, 10_000),
     turn: turn === "never" || turn === "only" ? turn : "on_failure",
+    upload: from["upload"] !== false,
   };
+}
+
+/** One that is longer than any server's is not repeated in reports, which have to stay small. */
+function readTag(policy: unknown): string {
+  const tag = text(fields(policy)["tag"]);
+  return tag.length <= LIMITS.tag ? tag : "";
+}
+
+/** The policy in the reply to a report; it is there only when it differs from the one that the report named. */
+export function readReported(data: unknown): Pick<Welcome, "policy" | "tag"> | undefined {
+  const policy = fields(data)["policy"];
+  if (typeof policy !== "object" || policy === null) return undefined;
+  return { policy: readPolicy(policy), tag: readTag(policy) };
+}
+
+/** Whether two policies ask for the same. */
+export function samePolicy(one: Policy, other: Policy): boolean {
+  const names = Object.keys(one) as (keyof Policy)[];
+  return names.every((name) => one[name] === other[name]);
 }
 
 export function readPeers(data: unknown): PeerList {

@@ -1,5 +1,6 @@
 // What we say of our counterparts in reports: one receipt for each peer that we tried, with counters that only grow,
 // however often it is linked to. A page that is loaded anew is another peer, so they never begin again.
+import { amount, MOST_32_BITS } from "./numbers.js";
 import { LIMITS } from "./protocol.js";
 
 /** As it goes to the server. */
@@ -9,6 +10,7 @@ export interface Receipt {
   readonly connected: boolean;
   readonly candidate_type?: string;
   readonly rtt_ms?: number;
+  readonly connect_ms?: number;
   readonly bytes: number;
   readonly busy_ms: number;
   readonly ok: number;
@@ -26,8 +28,8 @@ export interface Measured {
 
 /** Peers remembered; those of open links are never forgotten. */
 const MOST = 64;
-const LARGEST_COUNT = 2 ** 32 - 1;
-const LONGEST_RTT_MS = 600_000;
+/** The server takes no longer times than this. */
+const LONGEST_MS = 600_000;
 const NOTHING: Measured = { received: 0, sent: 0 };
 
 /** What is said of one peer. */
@@ -38,7 +40,8 @@ export class Tally {
   hasNews = true;
   /** The report that told of it last. */
   toldIn = 0;
-  #connected = false;
+  /** From the beginning of the attempt to the open channel, of the latest link; none before there was one. */
+  #connectMs: number | undefined;
   #measured = NOTHING;
   #bytes = 0;
   #busyMs = 0;
@@ -48,17 +51,17 @@ export class Tally {
   /** Until the application counts what it gets, the channel's bytes count. */
   #isCounted = false;
 
-  opened(): void {
+  opened(connectMs: number): void {
     this.isOpen = true;
-    this.#connected = true;
+    this.#connectMs = amount(connectMs, LONGEST_MS);
     this.#measured = NOTHING;
     this.hasNews = true;
   }
 
   received(bytes: number, ms: number): void {
     this.#isCounted = true;
-    this.#bytes += amount(bytes);
-    this.#busyMs += amount(ms);
+    this.#bytes = amount(this.#bytes + amount(bytes));
+    this.#busyMs = amount(this.#busyMs + amount(ms));
     this.#ok++;
     this.hasNews = true;
   }
@@ -79,7 +82,7 @@ export class Tally {
     const sent = amount(now.sent - this.#measured.sent);
     this.#measured = now;
     if (!this.#isCounted && received > 0) {
-      this.#bytes += received;
+      this.#bytes = amount(this.#bytes + received);
       this.hasNews = true;
     }
     return { received, sent };
@@ -90,14 +93,15 @@ export class Tally {
     return {
       peer,
       ticket: this.ticket,
-      connected: this.#connected,
+      connected: this.#connectMs !== undefined,
       ...(candidateType !== undefined && { candidate_type: candidateType }),
-      ...(rttMs !== undefined && { rtt_ms: Math.min(amount(rttMs), LONGEST_RTT_MS) }),
+      ...(rttMs !== undefined && { rtt_ms: amount(rttMs, LONGEST_MS) }),
+      ...(this.#connectMs !== undefined && { connect_ms: this.#connectMs }),
       bytes: this.#bytes,
       busy_ms: this.#busyMs,
-      ok: Math.min(this.#ok, LARGEST_COUNT),
-      timeout: Math.min(this.#timeout, LARGEST_COUNT),
-      bad: Math.min(this.#bad, LARGEST_COUNT),
+      ok: amount(this.#ok, MOST_32_BITS),
+      timeout: amount(this.#timeout, MOST_32_BITS),
+      bad: amount(this.#bad, MOST_32_BITS),
     };
   }
 }
@@ -106,10 +110,10 @@ export class Tally {
 export class Receipts {
   readonly #tallies = new Map<string, Tally>();
 
-  /** A link to this peer opened, which was tried with this ticket. */
-  opened(peer: string, ticket: string): Tally {
+  /** A link to this peer opened, which was tried with this ticket and took this long. */
+  opened(peer: string, ticket: string, connectMs: number): Tally {
     const tally = this.#tried(peer, ticket);
-    tally.opened();
+    tally.opened(connectMs);
     return tally;
   }
 
@@ -135,6 +139,8 @@ export class Receipts {
       .sort(([, one], [, other]) => Number(other.hasNews) - Number(one.hasNews) || one.toldIn - other.toldIn)
       .slice(0, LIMITS.receipts);
     const receipts = chosen.map(([peer, tally]) => tally.receipt(peer));
+    while (JSON.stringify(receipts).length > LIMITS.receiptBytes) receipts.pop();
+    chosen.length = receipts.length; // who does not fit is the first of the next report
     const news = chosen.filter(([, tally]) => tally.hasNews);
     for (const [, tally] of chosen) {
       tally.hasNews = false;
@@ -157,9 +163,4 @@ export class Receipts {
     }
     return tally;
   }
-}
-
-/** A whole number from 0, whatever an application or a browser says. */
-function amount(value: number): number {
-  return value > 0 ? Math.min(Math.round(value), Number.MAX_SAFE_INTEGER) : 0;
 }

@@ -1,5 +1,7 @@
 // When to tell the server how it goes, and what. A report that fails is followed by the next, which says the same and more.
+import type { Account } from "./account.js";
 import type { Link } from "./link.js";
+import { amount } from "./numbers.js";
 import { isHidden } from "./page.js";
 import type { Policy } from "./protocol.js";
 import type { Receipts } from "./receipts.js";
@@ -14,7 +16,10 @@ const HIDDEN_MS = 60_000;
 export interface ReporterHost {
   readonly links: ReadonlyMap<string, Link>;
   readonly receipts: Receipts;
+  readonly account: Account;
   policy(): Policy;
+  /** What the server calls our policy; empty when it has no name. */
+  tag(): string;
   /** Rejects when the server did not take it. */
   send(report: object): Promise<unknown>;
 }
@@ -60,23 +65,23 @@ export class Reporter {
   }
 
   async #report(): Promise<void> {
-    const { links, receipts } = this.#host;
+    const { links, receipts, account } = this.#host;
     const run = this.#run;
     await Promise.all([...links.values()].map((link) => this.#measure(link)));
     if (run !== this.#run) return;
     this.#skipped = 0;
     const seq = ++this.#seq;
     const said = receipts.next(seq);
+    const tag = this.#host.tag();
     const report = {
       epoch: 0,
       seq,
       up_bytes: this.#up,
       down_bytes: this.#down,
-      // Not known here: the application plays, and asks servers.
-      http_bytes: 0,
-      rebuffers: 0,
+      ...account.forReport(),
       degree: links.size,
       hidden: this.#hiddenSince !== undefined && Date.now() - this.#hiddenSince >= HIDDEN_MS,
+      ...(tag !== "" && { policy: tag }),
       receipts: said.receipts,
     };
     await this.#host.send(report).catch(said.failed);
@@ -84,7 +89,7 @@ export class Reporter {
 
   async #measure(link: Link): Promise<void> {
     const { received, sent } = await link.measure();
-    this.#down += received;
-    this.#up += sent;
+    this.#down = amount(this.#down + received);
+    this.#up = amount(this.#up + sent);
   }
 }

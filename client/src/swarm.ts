@@ -1,30 +1,33 @@
 // Swarm: what an application holds after joining. It keeps us listed over reconnects, asks for peers, and hands lists and
 // signals to the mesh, which makes the links.
+import { Account } from "./account.js";
 import { Asker } from "./asking.js";
 import { Code, fromCall, StarlingError } from "./errors.js";
 import { Emitter } from "./events.js";
-import { type Calls, Gateway, type GatewayListener, type GatewayOptions } from "./gateway.js";
+import type { Calls } from "./gateway.js";
+import { Joiner } from "./joining.js";
 import type { Link } from "./link.js";
-import { type Connect, Mesh } from "./mesh.js";
+import { Mesh, termsOf } from "./mesh.js";
 import { checked } from "./options.js";
 import { Outbox } from "./outbox.js";
-import { networkOf, onPage } from "./page.js";
-import { type Incoming, LIMITS, type PeerList, readPeers, readPolicy, readResults, type Welcome } from "./protocol.js";
+import { onPage } from "./page.js";
+import { BROWSER, type Parts } from "./parts.js";
+import { NatWatch } from "./probe.js";
+import {
+  type Incoming,
+  LIMITS,
+  type PeerList,
+  type Policy,
+  readPeers,
+  readPolicy,
+  readReported,
+  readResults,
+  samePolicy,
+  type Welcome,
+} from "./protocol.js";
 import { Reporter } from "./reporting.js";
 import { Timers } from "./timers.js";
 import type { JoinOptions, Peer, SwarmEvents, SwarmState } from "./types.js";
-import { backoffMs } from "./verdict.js";
-
-/** The parts that a test replaces. @internal */
-export interface Parts {
-  readonly gateway: (options: GatewayOptions, listener: GatewayListener) => Calls;
-  readonly connect: Connect;
-}
-
-const BROWSER: Parts = {
-  gateway: (options, listener) => new Gateway(options, listener),
-  connect: (config) => new RTCPeerConnection(config),
-};
 
 /**
  * After a reconnect, everybody comes at once, with a join and with signals that waited or are repeated. Spread over this
@@ -47,10 +50,13 @@ export class Swarm {
   /** What was given to `join`. */
   readonly name: string;
   readonly #options: JoinOptions;
+  readonly #account: Account;
+  readonly #natWatch: NatWatch;
   readonly #emitter = new Emitter<SwarmEvents>();
   readonly #gateway: Calls;
   readonly #outbox: Outbox;
   readonly #mesh: Mesh;
+  readonly #joiner: Joiner;
   readonly #asker: Asker;
   readonly #reporter: Reporter;
   readonly #timers = new Timers();
@@ -63,7 +69,6 @@ export class Swarm {
   #peers: ReadonlyMap<string, Peer> = new Map();
   #early: Incoming[] | undefined = [];
   #isUp = false;
-  #joinTry = 0;
   #left: Promise<void> | undefined;
 
   /** @internal */
@@ -78,6 +83,8 @@ export class Swarm {
   private constructor(options: JoinOptions, parts: Parts, opened: Opened) {
     this.name = options.swarm;
     this.#options = options;
+    this.#account = new Account(options);
+    this.#natWatch = new NatWatch(this.#account, parts.connect);
     this.#opened = opened;
     this.#outbox = new Outbox({
       call: async (signals) => {
@@ -96,22 +103,32 @@ export class Swarm {
       parts.connect,
       { own: "", policy: readPolicy({}), rtc: {} },
     );
+    this.#joiner = new Joiner({
+      join: () => this.#list("join", this.#account.forJoin()),
+      tell: () => this.#gateway.call("join", { swarm: this.name, want: 0, ...this.#account.forJoin() }),
+      joined: (list) => this.#onJoined(list),
+      trouble: (error) => this.#trouble(error),
+      refused: (error) => this.#fail(error),
+    });
     this.#asker = new Asker({
-      ask: () => this.#ask(),
+      ask: (urgent) => this.#ask(urgent),
       failed: (error) => this.#onAskFailed(error),
       missing: () => this.#mesh.missing,
-      idleMs: () => this.#welcome?.policy.idleMs ?? readPolicy({}).idleMs,
+      idleMs: () => this.policy.idleMs,
     });
     this.#reporter = new Reporter({
       links: this.#mesh.links,
       receipts: this.#mesh.receipts,
-      policy: () => this.#welcome?.policy ?? readPolicy({}),
-      send: (report) => this.#gateway.call("report", { swarm: this.name, ...report }),
+      account: this.#account,
+      policy: () => this.policy,
+      tag: () => this.#welcome?.tag ?? "",
+      send: async (report) => this.#onReported(await this.#gateway.call("report", { swarm: this.name, ...report })),
     });
     // Before the gateway: it closes its socket when the page goes into the cache, and we have goodbyes to say first.
     this.#stopListening = onPage({ hide: (persisted) => this.#onHide(persisted), show: () => this.#mesh.reopen() });
+    const first = { swarm: options.swarm, ...this.#account.forPeers() };
     this.#gateway = parts.gateway(
-      { url: options.url, token: options.getToken ?? (() => options.token ?? ""), first: { swarm: options.swarm } },
+      { url: options.url, token: options.getToken ?? (() => options.token ?? ""), first },
       {
         up: (welcome, recovered) => this.#onUp(welcome, recovered),
         down: () => this.#onDown(),
@@ -146,15 +163,42 @@ export class Swarm {
     return this.#mesh.links;
   }
 
+  /** How the server wants us to behave; another one comes with `policy`. */
+  get policy(): Policy {
+    return this.#welcome?.policy ?? readPolicy({});
+  }
+
+  /** Where in the content the viewer is, in whole seconds. Set it as it plays: lists name those who are near in time. */
+  get playhead(): number | undefined {
+    return this.#account.playhead;
+  }
+
+  set playhead(seconds: number | undefined) {
+    this.#account.playhead = seconds;
+  }
+
+  /** Says that so many bytes came from servers instead of peers. Reports tell how much the peers saved. */
+  fetched(bytes: number): void {
+    this.#account.fetched(bytes);
+  }
+
+  /** Says that playing stopped for want of data. */
+  rebuffered(): void {
+    this.#account.rebuffered();
+  }
+
   /** Calls `listener` from now on; returns the function that ends this. An error in a listener stays its own. */
   on<E extends keyof SwarmEvents>(event: E, listener: (event: SwarmEvents[E]) => void): () => void {
     return this.#emitter.on(event, listener);
   }
 
-  /** Asks for peers now instead of when the server wants to be asked; it may answer with none. */
-  async refresh(): Promise<void> {
+  /**
+   * Asks for peers now instead of when the server wants to be asked; it may answer with none. `urgent` says that the
+   * buffer runs dry, so the server should name those who have proven themselves.
+   */
+  async refresh({ urgent = false }: { readonly urgent?: boolean } = {}): Promise<void> {
     if (this.#state === "left") throw new StarlingError(Code.left, "the swarm was left");
-    await this.#asker.now();
+    await this.#asker.now(urgent);
   }
 
   /** Says goodbye, closes every link and the connection. Idempotent; resolves when the server has heard, or after 1 s. */
@@ -178,33 +222,46 @@ export class Swarm {
 
   #onUp(welcome: Welcome, recovered: boolean): void {
     const previous = this.#welcome?.peer;
-    this.#welcome = welcome;
     this.#isUp = true;
-    const rtc: RTCConfiguration = {
-      iceServers: [...welcome.iceServers],
-      ...(welcome.policy.turn === "only" && { iceTransportPolicy: "relay" }),
-      ...this.#options.rtc,
-    };
-    this.#mesh.accept({ own: welcome.peer, policy: welcome.policy, rtc });
+    this.#accept(welcome);
     if (previous === undefined) {
       this.#outbox.open();
       if (welcome.first !== undefined) this.#take(welcome.first);
       // In the same turn: the first offers are gathered for meanwhile.
-      void this.#join();
+      void this.#joiner.start();
       return;
     }
-    if (previous !== welcome.peer) this.#emitter.emit("identity", { peer: welcome.peer, previous });
+    if (previous !== welcome.peer) {
+      this.#natWatch.networkChanged(); // perhaps: we were away for long
+      this.#emitter.emit("identity", { peer: welcome.peer, previous });
+    }
     // Never in this turn: the publications that we missed are about to be handed over, and may hold the answers.
     this.#timers.after(REJOIN_MS * Math.random(), () => {
-      void this.#join();
+      void this.#joiner.start();
       this.#mesh.resume(recovered);
       this.#outbox.open();
     });
   }
 
+  /** Behaves as the server wants from here on. */
+  #accept(welcome: Welcome): void {
+    const before = this.#welcome?.policy;
+    this.#welcome = welcome;
+    this.#mesh.accept(termsOf(welcome, this.#options.rtc));
+    if (before === undefined || samePolicy(before, welcome.policy)) return;
+    this.#asker.changed();
+    this.#emitter.emit("policy", welcome.policy);
+  }
+
+  #onReported(reply: unknown): void {
+    const changed = readReported(reply);
+    if (changed !== undefined && this.#isUp && this.#welcome) this.#accept({ ...this.#welcome, ...changed });
+  }
+
   #onDown(): void {
     this.#isUp = false;
     this.#timers.clear();
+    this.#joiner.stop();
     this.#asker.stop();
     this.#reporter.stop();
     this.#outbox.pause();
@@ -218,32 +275,12 @@ export class Swarm {
     else this.#early.push(...signals.slice(0, MOST_EARLY - this.#early.length));
   }
 
-  /** Repeats until it succeeds, is refused for good, or the connection goes away (then `up` begins it again). */
-  async #join(): Promise<void> {
-    const tried = ++this.#joinTry;
-    const { upload, net } = this.#options;
-    const about = { upload: upload ?? true, net: net ?? networkOf() };
-    for (let failures = 0; ; failures++) {
-      try {
-        const list = await this.#list("join", about);
-        if (tried === this.#joinTry && this.#isUp) this.#onJoined(list);
-        return;
-      } catch (thrown) {
-        if (tried !== this.#joinTry || !this.#isUp) return;
-        const error = fromCall(thrown);
-        // An expired token is replaced with the next connect, which the gateway is about to ask for.
-        if (!error.temporary && error.code !== 401) return this.#fail(error);
-        this.#trouble(error);
-        await new Promise<void>((resolve) => this.#timers.after(backoffMs(failures), resolve));
-      }
-    }
-  }
-
   #onJoined(list: PeerList): void {
     this.#turn("joined");
     this.#take(list);
     this.#asker.start(list.nextMs);
     this.#reporter.start();
+    void this.#learnNat();
     if (this.#early === undefined) return;
     this.#joining.abort();
     this.#opened.resolve(this);
@@ -255,23 +292,30 @@ export class Swarm {
     });
   }
 
-  async #ask(): Promise<number> {
-    const list = await this.#list("peers");
+  /** In the background: no link waits for it. What was found goes with every join from here on. */
+  async #learnNat(): Promise<void> {
+    if (!(await this.#natWatch.look(this.#mesh.rtc))) return;
+    // While the connection is away, the next join says it.
+    if (this.#isUp && this.#state === "joined") await this.#joiner.tell();
+  }
+
+  async #ask(urgent: boolean): Promise<number> {
+    const list = await this.#list("peers", { ...this.#account.forPeers(), ...(urgent && { urgent }) });
     this.#take(list);
     // It may have forgotten everybody, so not all at once.
-    if (!list.joined) this.#timers.after(REJOIN_MS * Math.random(), () => void this.#join());
+    if (!list.joined) this.#timers.after(REJOIN_MS * Math.random(), () => void this.#joiner.start());
     return list.nextMs;
   }
 
   /** A server that answers for good with no may have forgotten us too. */
   #onAskFailed(error: StarlingError): void {
     this.#trouble(error);
-    if (!error.temporary && error.code !== 401) void this.#join();
+    if (!error.temporary && error.code !== 401) void this.#joiner.start();
   }
 
-  /** Asks for as many peers as are missing, without those whom we have or are trying: for `join`, those of `first`. */
-  async #list(method: "join" | "peers", about: object = {}): Promise<PeerList> {
-    const want = Math.min(this.#mesh.missing, LIMITS.want);
+  /** Asks for those who are missing, as far as the policy allows, but not for whom we have or try: in `join`, `first`. */
+  async #list(method: "join" | "peers", about: object): Promise<PeerList> {
+    const want = Math.min(this.#mesh.missing, this.policy.want, LIMITS.want);
     const request = { swarm: this.name, want, exclude: this.#mesh.exclude(), ...about };
     return readPeers(await this.#gateway.call(method, request));
   }
@@ -329,9 +373,10 @@ export class Swarm {
 
   #close(reason: string, stop = true): void {
     this.#isUp = false;
-    this.#joinTry++;
     this.#stopListening();
+    this.#natWatch.stop();
     this.#timers.clear();
+    this.#joiner.stop();
     this.#asker.stop();
     this.#reporter.stop();
     this.#mesh.close(reason);

@@ -1,7 +1,7 @@
 // The words of the public interface that are not classes: options, events, and what they carry.
 import type { StarlingError } from "./errors.js";
 import type { Link } from "./link.js";
-import type { Near } from "./protocol.js";
+import type { Near, Policy } from "./protocol.js";
 
 /** What `Starling.join` needs. Exactly one of `token` and `getToken` is required. */
 export interface JoinOptions {
@@ -18,8 +18,17 @@ export interface JoinOptions {
   swarm: string;
   /** Whether this peer may be offered to others. Default: true. */
   upload?: boolean;
-  /** What is known of the network. Default: connection type and save-data from `navigator.connection`, where there. */
+  /**
+   * What is known of the network. Default: connection type and save-data from `navigator.connection`, where there. What
+   * the NAT does is found out, unless `nat` says it, when the ICE servers name two STUN servers or more.
+   */
   net?: Net;
+  /** Most links that this peer will take. Default: the server's policy. */
+  slots?: number;
+  /** What is watched, in kbit/s: peers that send twice as fast are as good as any. */
+  bitrateKbps?: number;
+  /** Where in the content it begins, in seconds; see `Swarm.playhead`. */
+  playhead?: number;
   /** Merged over what the server gives: `iceServers` here replaces the server's list. */
   rtc?: RTCConfiguration;
   /** Aborts the join, and only the join. `join` waits as long as it takes to reach the server, so this limits it. */
@@ -97,6 +106,8 @@ export interface SwarmEvents {
   /** A list came from the server. */
   peers: ReadonlyMap<string, Peer>;
   state: SwarmState;
+  /** The server wants us to behave in another way than before; `upload` is for the application to obey. */
+  policy: Policy;
   /** The server gave us another id, for example after a long time away. Open links stay. */
   identity: { readonly peer: string; readonly previous: string };
   attempt: Attempt;

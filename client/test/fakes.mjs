@@ -24,9 +24,10 @@ export class FakeConnection extends EventTarget {
   closed = false;
   carried = { bytesReceived: 0, bytesSent: 0 };
   channel;
-  constructor(config) {
+  constructor(config, silent = false) {
     super();
     this.config = config;
+    this.silent = silent;
   }
   getConfiguration() {
     return this.config;
@@ -39,7 +40,7 @@ export class FakeConnection extends EventTarget {
   async setLocalDescription() {
     const type = this.remote === null ? "offer" : "answer";
     this.localDescription = { type, sdp: `v=0\r\na=ice-ufrag:u1\r\na=candidate:1 ${type}\r\n` };
-    queueMicrotask(() => this.find(null));
+    if (!this.silent) queueMicrotask(() => this.find(null));
   }
   async setRemoteDescription(description) {
     if (description.sdp === "bad") throw new Error("bad description");
@@ -88,7 +89,11 @@ export class Stage {
   connections = [];
   events = [];
   stopped = false;
+  /** Whether gathering never completes, as when a STUN server does not answer. */
+  silent = false;
   policy = {};
+  tag = "";
+  iceServers = [];
   lists = { join: [], peers: [] };
   /** More fields of the replies. */
   more = {};
@@ -109,7 +114,7 @@ export class Stage {
         };
       },
       connect: (config) => {
-        const connection = new FakeConnection(config);
+        const connection = new FakeConnection(config, this.silent);
         this.connections.push(connection);
         return connection;
       },
@@ -127,7 +132,7 @@ export class Stage {
     await settle();
     this.up({ first: peers });
     this.swarm = await opening;
-    for (const name of ["link", "unlink", "state", "identity", "attempt", "error"]) {
+    for (const name of ["link", "unlink", "state", "policy", "identity", "attempt", "error"]) {
       this.swarm.on(name, (value) => this.events.push([name, value]));
     }
     await settle();
@@ -152,7 +157,7 @@ export class Stage {
   up({ peer = OWN, first, recovered = true } = {}) {
     const policy = { ...POLICY, ...this.policy };
     const list = first && { first: { peers: first, size: 3, nextMs: 5000 } };
-    this.listener.up({ peer, resume: "r", policy, iceServers: [], ...list }, recovered);
+    this.listener.up({ peer, resume: "r", policy, tag: this.tag, iceServers: this.iceServers, ...list }, recovered);
   }
 
   hear(from, session, seq, said) {
@@ -189,6 +194,7 @@ const POLICY = {
   degreeMax: 12,
   gatherMs: 150,
   turn: "on_failure",
+  upload: true,
 };
 
 export const kindOf = (signal) => ["offer", "answer", "candidates", "bye"].find((kind) => kind in signal);

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { StarlingError } from "../dist/errors.js";
+import { LIMITS } from "../dist/protocol.js";
 import { Receipts } from "../dist/receipts.js";
 import { EXPIRE_MS, REPEAT_JITTER } from "../dist/session.js";
 import { begin, linked, listed, offer, pass, scene, settle } from "./fakes.mjs";
@@ -37,8 +38,9 @@ scene("a link that nobody counts is told of by what its channel carried", async 
   await passed(11_000);
   const { receipts, ...about } = last(stage);
   const own = { swarm: "s", epoch: 0, seq: 1, up_bytes: 300, down_bytes: 5000, http_bytes: 0, rebuffers: 0 };
-  assert.deepEqual(about, { ...own, degree: 1, hidden: false });
-  const connection = { connected: true, candidate_type: "srflx", rtt_ms: 12 };
+  assert.deepEqual(about, { ...own, degree: 1, hidden: false, battery_low: false });
+  const connect_ms = Math.round(stage.named("link")[0].openedInMs);
+  const connection = { connected: true, candidate_type: "srflx", rtt_ms: 12, connect_ms };
   const counters = { bytes: 5000, busy_ms: 0, ok: 0, timeout: 0, bad: 0 };
   assert.deepEqual(receipts, [{ peer: "a", ticket: "O:a", ...connection, ...counters }]);
 });
@@ -167,7 +169,7 @@ scene("of those whose links have closed it remembers the last", async (stage) =>
 
 test("of more than a report holds, those with news come first, and everybody in turn", () => {
   const receipts = new Receipts();
-  const tallies = Array.from({ length: 40 }, (_, n) => receipts.opened(`p${n}`, "t"));
+  const tallies = Array.from({ length: 40 }, (_, n) => receipts.opened(`p${n}`, "t", 1));
   const names = (seq) => receipts.next(seq).receipts.map(({ peer }) => peer);
   const told = [...names(1), ...names(2), ...names(3)];
   assert.deepEqual([told.length, new Set(told).size], [48, 40]);
@@ -182,8 +184,8 @@ test("of more than a report holds, those with news come first, and everybody in 
 
 test("memory of peers is bounded, and those of open links stay", () => {
   const receipts = new Receipts();
-  receipts.opened("open", "t");
-  receipts.opened("shut", "t");
+  receipts.opened("open", "t", 1);
+  receipts.opened("shut", "t", 1);
   receipts.closed("shut");
   for (let n = 0; n < 200; n++) receipts.failed(`p${n}`, "t");
   const told = new Set(
@@ -197,15 +199,34 @@ test("memory of peers is bounded, and those of open links stay", () => {
 test("the longest report is within the server's limit", () => {
   const receipts = new Receipts();
   for (let n = 0; n < 16; n++) {
-    const tally = receipts.opened("p".repeat(20) + String(n).padStart(2, "0"), "t".repeat(30));
+    const tally = receipts.opened("p".repeat(20) + String(n).padStart(2, "0"), "t".repeat(30), 1e9);
     tally.measure({ received: 0, sent: 0, rttMs: 1e9, candidateType: "srflx" });
     tally.received(1e14, 1e11);
     for (let times = 0; times < 9999; times++) tally.received(1, 1);
     for (let times = 0; times < 999; times++) tally.timedOut();
   }
   const said = receipts.next(1).receipts;
+  const next = receipts.next(2).receipts;
+  const told = new Set([...said, ...next].map(({ peer }) => peer));
+  assert.equal(told.size, 16, "who did not fit is told of next");
   const most = Number.MAX_SAFE_INTEGER;
-  const head = { epoch: 0, seq: 99_999, up_bytes: most, down_bytes: most, http_bytes: 0, rebuffers: 0, degree: 256 };
+  const counted = { up_bytes: most, down_bytes: most, http_bytes: most, rebuffers: 2 ** 32 - 1, playhead: most };
+  const head = { epoch: 0, seq: 99_999, ...counted, degree: 256, battery_low: false, policy: "t".repeat(LIMITS.tag) };
   const report = { swarm: "s".repeat(128), ...head, hidden: false, receipts: said };
   assert.ok(JSON.stringify(report).length <= 4096, `${JSON.stringify(report).length}`);
+});
+
+test("of several links with one peer the latest says how long it took", () => {
+  const receipts = new Receipts();
+  receipts.failed("a", "t");
+  const said = () => receipts.next(1).receipts.map(({ connected, connect_ms }) => [connected, connect_ms]);
+  assert.deepEqual(said(), [[false, undefined]]);
+  receipts.opened("a", "t", 812.6);
+  receipts.closed("a");
+  receipts.opened("a", "t", 90.2);
+  assert.deepEqual(said(), [[true, 90]]);
+  receipts.failed("a", "t");
+  assert.deepEqual(said(), [[true, 90]]);
+  receipts.opened("a", "t", 1e9);
+  assert.deepEqual(said(), [[true, 600_000]]);
 });

@@ -1,0 +1,272 @@
+// What an application and its browser say of a viewer, and a policy that changes while somebody watches.
+import assert from "node:assert/strict";
+import { mock, test } from "node:test";
+import { StarlingError } from "../dist/errors.js";
+import { Battery } from "../dist/page.js";
+import { PATIENCE_MS } from "../dist/probe.js";
+import { readReported } from "../dist/protocol.js";
+import { begin, linked, listed, offer, pass, scene, settle } from "./fakes.mjs";
+
+const named = ({ calls }, method) => calls.filter(([one]) => one === method).map(([, data]) => data);
+const last = (stage, method) => named(stage, method).at(-1);
+
+async function passed(ms) {
+  for (let gone = 0; gone < ms; gone += 500) await pass(500);
+}
+
+scene("what servers sent and where playing stopped is added up and told in every report", async (stage) => {
+  await linked(stage);
+  stage.swarm.fetched(1000.4);
+  stage.swarm.fetched(500);
+  for (const nonsense of [-1, Number.NaN, "x"]) stage.swarm.fetched(nonsense);
+  stage.swarm.rebuffered();
+  await passed(11_000);
+  const said = ({ http_bytes, rebuffers }) => [http_bytes, rebuffers];
+  assert.deepEqual(said(last(stage, "report")), [1500, 1]);
+  stage.swarm.fetched(Number.POSITIVE_INFINITY);
+  stage.swarm.rebuffered();
+  await passed(11_000);
+  assert.deepEqual(said(last(stage, "report")), [Number.MAX_SAFE_INTEGER, 2]);
+});
+
+scene("the playhead goes with every call, in whole seconds, and not at all where there is none", async (stage) => {
+  await begin(stage, listed("a"), { playhead: 61.9 });
+  assert.equal(stage.gatewayOptions.first.playhead, 61);
+  assert.equal(last(stage, "join").playhead, 61);
+  stage.swarm.playhead = 75.2;
+  assert.equal(stage.swarm.playhead, 75);
+  await stage.swarm.refresh();
+  assert.equal(last(stage, "peers").playhead, 75);
+  await passed(34_000);
+  assert.equal(last(stage, "report").playhead, 75);
+  for (const nowhere of [undefined, -1, Number.NaN, Number.POSITIVE_INFINITY]) {
+    stage.swarm.playhead = 5;
+    stage.swarm.playhead = nowhere;
+    assert.equal(stage.swarm.playhead, undefined);
+    await stage.swarm.refresh();
+    assert.equal("playhead" in last(stage, "peers"), false);
+  }
+});
+
+scene("who is in a hurry says so, also while a call without hurry is under way", async (stage) => {
+  await begin(stage);
+  await stage.swarm.refresh();
+  assert.equal("urgent" in last(stage, "peers"), false);
+  const both = [stage.swarm.refresh(), stage.swarm.refresh({ urgent: true }), stage.swarm.refresh({ urgent: true })];
+  await Promise.all(both);
+  assert.deepEqual(
+    named(stage, "peers").map(({ urgent }) => urgent),
+    [undefined, undefined, true],
+  );
+});
+
+scene("slots and bitrate go with the join, as numbers that the server takes", async (stage) => {
+  await begin(stage, [], { slots: 1e9, bitrateKbps: 3500.6 });
+  const { slots, bitrate_kbps } = last(stage, "join");
+  assert.deepEqual([slots, bitrate_kbps], [65_535, 3501]);
+});
+
+scene("of slots and bitrate that are no numbers nothing is said", async (stage) => {
+  await begin(stage, [], { slots: -1, bitrateKbps: Number.NaN });
+  assert.deepEqual(
+    Object.keys(last(stage, "join")).filter((name) => name === "slots" || name === "bitrate_kbps"),
+    [],
+  );
+});
+
+test("a battery is low at 15 percent, unless it is charging or nobody may know", async () => {
+  const lowOf = async (getBattery) => {
+    const battery = new Battery({ getBattery });
+    await settle();
+    return battery.isLow;
+  };
+  const manager = { level: 0.16, charging: false };
+  const battery = new Battery({ getBattery: async () => manager });
+  await settle();
+  assert.equal(battery.isLow, false);
+  manager.level = 0.15;
+  assert.equal(battery.isLow, true);
+  manager.charging = true;
+  assert.equal(battery.isLow, false);
+  assert.equal(await lowOf(undefined), false);
+  assert.equal(await lowOf(() => Promise.reject(new Error("not allowed"))), false);
+  assert.equal(
+    await lowOf(() => {
+      throw new Error("not allowed");
+    }),
+    false,
+  );
+});
+
+const CHANGED = {
+  degree_target: 2,
+  degree_max: 2,
+  want: 3,
+  report_interval_s: 5,
+  gather_ms: 7,
+  upload: false,
+  tag: "b",
+};
+
+scene("a report names the policy by its tag, and the policy in the reply holds from then on", async (stage) => {
+  stage.tag = "a";
+  await linked(stage);
+  const before = stage.swarm.policy;
+  stage.more.report = { policy: CHANGED };
+  await passed(11_000);
+  assert.equal(named(stage, "report")[0].policy, "a");
+  const { policy } = stage.swarm;
+  assert.deepEqual([policy.degreeTarget, policy.want, policy.reportMs, policy.upload], [2, 3, 5000, false]);
+  assert.deepEqual(stage.named("policy"), [policy]);
+  assert.equal(before.upload, true);
+  // Its interval: the next report comes in five seconds, and says who we think we are.
+  const count = named(stage, "report").length;
+  await passed(6000);
+  assert.equal(named(stage, "report").length, count + 1);
+  assert.equal(last(stage, "report").policy, "b");
+  assert.equal(stage.named("policy").length, 1, "the same again is no news");
+  // Its degrees: one more link is aimed at, and two are the most.
+  await stage.swarm.refresh();
+  assert.equal(last(stage, "peers").want, 1);
+  stage.hear("b", "theirs", 0, offer);
+  stage.hear("c", "theirs", 0, offer);
+  await settle();
+  assert.deepEqual([stage.phases("b"), stage.sent("c")], [["answering"], ["bye"]]);
+});
+
+scene("a policy asks for no more peers at once than it says", async (stage) => {
+  stage.policy = { want: 3 };
+  await begin(stage);
+  assert.equal(last(stage, "join").want, 3);
+});
+
+scene("with a server that names no policy nothing is said of it", async (stage) => {
+  await linked(stage);
+  const { policy } = stage.swarm;
+  await passed(11_000);
+  assert.equal("policy" in last(stage, "report"), false);
+  assert.deepEqual([stage.swarm.policy, stage.named("policy")], [policy, []]);
+});
+
+scene("another policy with a reconnect is told too", async (stage) => {
+  await linked(stage);
+  stage.listener.down();
+  stage.policy = { upload: false };
+  stage.up();
+  assert.deepEqual(
+    stage.named("policy").map(({ upload }) => upload),
+    [false],
+  );
+});
+
+test("a policy in a reply is read whole, and what is none changes nothing", () => {
+  assert.equal(readReported({}), undefined);
+  assert.equal(readReported({ policy: null }), undefined);
+  assert.equal(readReported({ policy: "b" }), undefined);
+  assert.equal(readReported(undefined), undefined);
+  assert.deepEqual(
+    [{ want: 99, tag: "t" }, { tag: 7 }, { tag: "t".repeat(65) }].map((policy) => readReported({ policy }).tag),
+    ["t", "", ""],
+  );
+  assert.equal(readReported({ policy: { want: 99 } }).policy.want, 8);
+});
+
+const STUN = [{ urls: ["stun:one.example", "stun:two.example"] }];
+const mapped = (port) => ({
+  candidate: "candidate:1 1 udp 1 198.51.100.7 4000 typ srflx",
+  type: "srflx",
+  protocol: "udp",
+  address: "198.51.100.7",
+  port,
+  relatedAddress: "192.168.1.2",
+  relatedPort: 5000,
+  foundation: "1",
+});
+const joins = (stage) => named(stage, "join").map(({ want, net }) => [want, net.nat]);
+
+/** Joined, with the probe's connection just made; it finds these before its gathering is complete. */
+async function probing(stage, ports, options) {
+  stage.iceServers = STUN;
+  stage.silent = true;
+  await stage.joined([], options);
+  const [probe] = stage.connections;
+  for (const port of ports) probe?.find(mapped(port));
+  probe?.find(null);
+  await pass(1);
+  return probe;
+}
+
+scene("what the NAT does is found in the background, and the server told without asking for peers", async (stage) => {
+  const probe = await probing(stage, [4000]);
+  assert.deepEqual(joins(stage), [
+    [8, undefined],
+    [0, "eim"],
+  ]);
+  assert.equal(probe.closed, true);
+  assert.deepEqual(probe.config, { iceServers: [{ urls: ["stun:one.example", "stun:two.example"] }] });
+  stage.listener.down();
+  stage.up();
+  await passed(1000);
+  assert.deepEqual(joins(stage).slice(2), [[8, "eim"]], "in the same network it is not asked again");
+  assert.equal(stage.connections.length, 1);
+});
+
+scene("under another id the network may be another, so it is looked at again", async (stage) => {
+  await probing(stage, [4000]);
+  stage.listener.down();
+  stage.up({ peer: "nnn" });
+  for (let ms = 0; ms < 1000 && stage.connections.length < 2; ms++) await pass(1);
+  for (const port of [4001, 4002]) stage.connections[1].find(mapped(port));
+  stage.connections[1].find(null);
+  await settle();
+  assert.deepEqual(joins(stage).slice(2), [
+    [8, undefined],
+    [0, "apdm"],
+  ]);
+});
+
+scene("silent servers cost three seconds in the background, and nobody is told anything", async (stage) => {
+  stage.silent = true;
+  await stage.joined([], { rtc: { iceServers: STUN } });
+  const [probe] = stage.connections;
+  await pass(PATIENCE_MS - 1);
+  assert.deepEqual([probe.closed, stage.swarm.state], [false, "joined"]);
+  await pass(1);
+  assert.deepEqual([probe.closed, joins(stage)], [true, [[8, undefined]]]);
+});
+
+for (const [why, options] of [
+  ["the application knows its NAT", { net: { nat: "apdm", type: "wifi" } }],
+  ["it wants relays only", { rtc: { iceServers: STUN, iceTransportPolicy: "relay" } }],
+  ["there is one STUN server only", { rtc: { iceServers: [{ urls: ["stun:one.example", "stun:one.example:3478"] }] } }],
+]) {
+  scene(`no server is asked when ${why}`, async (stage) => {
+    assert.equal(await probing(stage, [], options), undefined);
+    assert.deepEqual(joins(stage), [[8, options.net?.nat]]);
+  });
+}
+
+scene("when that word does not get through the whole join is done again", async (stage) => {
+  stage.iceServers = STUN;
+  stage.silent = true;
+  await stage.joined();
+  stage.failing = new StarlingError(503, "not now", true);
+  stage.connections[0].find(mapped(4000));
+  stage.connections[0].find(null);
+  await pass(1);
+  stage.failing = undefined;
+  await passed(3000);
+  assert.deepEqual(joins(stage).at(-1), [8, "eim"]);
+});
+
+scene("leaving ends the search", async (stage) => {
+  stage.silent = true;
+  await stage.joined([], { rtc: { iceServers: STUN } });
+  const leaving = stage.swarm.leave();
+  await settle();
+  assert.equal(stage.connections[0].closed, true);
+  await pass(1000);
+  await leaving;
+  assert.deepEqual(joins(stage), [[8, undefined]]);
+  mock.timers.tick(10_000);
+});
