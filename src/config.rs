@@ -255,17 +255,17 @@ impl Config {
             Some(path) => std::fs::read_to_string(path)
                 .with_context(|| format!("the configuration file {} cannot be read", path.display()))?,
         };
-        // What is not text is not for us.
-        let environment =
-            std::env::vars_os().filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)));
-        let config = Self::parse(&file, environment)?;
-        config.validate()?;
-        Ok(config)
+        Self::from_text_and(&file, environment())
     }
 
     /// Reads the defaults and `file`, the text of a configuration file.
     pub fn from_text(file: &str) -> anyhow::Result<Self> {
-        let config = Self::parse(file, std::iter::empty())?;
+        Self::from_text_and(file, std::iter::empty())
+    }
+
+    /// The same, and these variables, which win.
+    pub fn from_text_and(file: &str, environment: impl Iterator<Item = (String, String)>) -> anyhow::Result<Self> {
+        let config = Self::parse(file, environment)?;
         config.validate()?;
         Ok(config)
     }
@@ -291,6 +291,11 @@ impl Config {
         }
         Ok(builder.build()?.try_deserialize()?)
     }
+}
+
+/// All variables. What is not text is not for us.
+pub fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)))
 }
 
 /// A variable's text as a value: JSON for a list. What is wrong with it is said without showing it.

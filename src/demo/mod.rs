@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 use crate::{
     app::{App, token_keys},
     clock::Clock,
-    config::Config,
+    config::{Config, environment},
     domain::SwarmId,
     lifecycle::{Lifecycle, asked_to_stop},
     listener, telemetry,
@@ -175,7 +175,8 @@ async fn keep_gateway(
     }
 }
 
-/// Everything that was made up, as a configuration like any other.
+/// Everything that was made up, as a configuration like any other. What was not can be set in the environment, such as
+/// `STARLING_RANKING__INTERVAL`.
 fn configuration(ports: &Ports, setup: &GatewaySetup, redis: Option<&str>) -> anyhow::Result<Config> {
     let mut config = json!({
         "proxy": { "listen": loopback(ports.proxy), "secret": setup.secret, "drain": "0s" },
@@ -187,7 +188,15 @@ fn configuration(ports: &Ports, setup: &GatewaySetup, redis: Option<&str>) -> an
     if let Some(nodes) = redis {
         config["store"] = json!({ "kind": "redis", "redis_nodes": nodes });
     }
-    Config::from_text(&toml::to_string(&config).context("made up and not TOML")?)
+    let file = toml::to_string(&config).context("made up and not TOML")?;
+    Config::from_text_and(&file, environment().filter(|(name, _)| !is_made_up(name)))
+}
+
+/// Whether a variable sets something in a section whose settings fit together because they were made up together.
+fn is_made_up(name: &str) -> bool {
+    let section = name.strip_prefix("STARLING_").and_then(|setting| setting.split_once("__"));
+    let section = section.map(|(section, _)| section.to_ascii_lowercase());
+    section.is_some_and(|section| ["proxy", "admin", "gateway", "token", "ticket", "store"].contains(&section.as_str()))
 }
 
 /// A secret of 256 bits.
@@ -195,4 +204,17 @@ pub fn made_up() -> String {
     let mut bytes = [0_u8; 32];
     rand::rng().fill_bytes(&mut bytes);
     URL_SAFE_NO_PAD.encode(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_demo_makes_up_is_not_taken_from_the_environment() {
+        assert!(is_made_up("STARLING_PROXY__LISTEN") && is_made_up("STARLING_store__KIND"));
+        for name in ["STARLING_RANKING__INTERVAL", "STARLING_PROXY_PORT", "PROXY__LISTEN", "STARLING_STORES__KIND"] {
+            assert!(!is_made_up(name), "{name}");
+        }
+    }
 }
