@@ -124,6 +124,9 @@ export class Session {
     swarm.on("unlink", ({ link, reason }) => this.#onUnlink(link, reason));
     swarm.on("attempt", (attempt) => this.#onAttempt(attempt));
     swarm.on("peers", () => this.#onPeers(swarm));
+    swarm.on("policy", ({ degreeTarget, upload }) => {
+      say(`The server wants ${count(degreeTarget, "link")}${upload ? "" : " and no uploads"} from now on`);
+    });
     swarm.on("identity", ({ peer }) => {
       say(`We are ${short(peer)} from now on`, { peer });
       changed();
