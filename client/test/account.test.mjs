@@ -270,3 +270,54 @@ scene("leaving ends the search", async (stage) => {
   assert.deepEqual(joins(stage), [[8, undefined]]);
   mock.timers.tick(10_000);
 });
+
+scene("a shorter idle interval holds for the call that is already planned", async (stage) => {
+  stage.policy = { degreeTarget: 0 };
+  await begin(stage);
+  stage.hear("a", "theirs", 0, offer);
+  await settle();
+  stage.connections[0].arrive();
+  stage.more.report = { policy: { degree_target: 0, idle_interval_s: 5 } };
+  await passed(17_000);
+  assert.equal(named(stage, "peers").length, 1, "by the old one it would be asked in 22 s at the earliest");
+});
+
+scene("when the browser says that the network is another one, the next join looks again", async (stage) => {
+  const before = Object.getOwnPropertyDescriptor(globalThis, "navigator");
+  const connection = new EventTarget();
+  Object.defineProperty(globalThis, "navigator", { value: { connection }, configurable: true });
+  try {
+    await probing(stage, [4000]);
+    connection.dispatchEvent(new Event("change"));
+    stage.listener.down();
+    stage.up();
+    await passed(1000);
+    assert.deepEqual(joins(stage).at(-1), [8, undefined]);
+    assert.equal(stage.connections.length, 2);
+    await stage.swarm.leave();
+  } finally {
+    if (before === undefined) delete globalThis.navigator;
+    else Object.defineProperty(globalThis, "navigator", before);
+  }
+});
+
+scene("what is found of a network that was left meanwhile is nobody's business", async (stage) => {
+  stage.iceServers = STUN;
+  stage.silent = true;
+  await stage.joined();
+  stage.listener.down();
+  stage.up({ peer: "nnn" });
+  await passed(1000);
+  const [old, probe] = stage.connections;
+  old.find(mapped(4000));
+  old.find(null);
+  await settle();
+  assert.deepEqual(joins(stage), [
+    [8, undefined],
+    [8, undefined],
+  ]);
+  for (const port of [4001, 4002]) probe.find(mapped(port));
+  probe.find(null);
+  await settle();
+  assert.deepEqual(joins(stage).slice(2), [[0, "apdm"]]);
+});
