@@ -46,7 +46,7 @@ client/dist/.built: client/node_modules/.installed client/build-demo.mjs client/
 picture: page ## take the README's picture anew
 	@scripts/need cargo chromium
 	@$(GATEWAY); cargo build && \
-	PICTURE=$(CURDIR)/docs/demo.png npm --prefix client --silent run test:browser
+	PICTURE=$(CURDIR)/docs/demo.png node --test client/test/browser/tabs.test.mjs
 
 bench-links: page ## page load to open data channel, ten times
 	@scripts/need cargo chromium

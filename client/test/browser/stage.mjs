@@ -6,6 +6,7 @@ import { createServer } from "node:net";
 import { delimiter, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
 import { chromium } from "playwright-core";
 
 const root = fileURLToPath(new URL("../../..", import.meta.url));
@@ -43,20 +44,29 @@ export class Demo {
   #lines = [];
   #waiting = [];
 
-  static async start() {
+  /** `settings` are variables of its environment, such as STARLING_RANKING__INTERVAL. */
+  static async start(settings = {}) {
     // Five free ports in a row; another process may take one before the demo does.
     for (let attempt = 0; attempt < 5; attempt++) {
-      const demo = new Demo(await freePorts());
+      const demo = new Demo(await freePorts(), settings);
       if (await demo.#isUp()) return demo;
     }
     throw new Error("the demo does not start");
   }
 
-  constructor(port) {
+  constructor(port, settings) {
+    this.gateway = port + 1;
     this.url = `http://127.0.0.1:${port}/`;
+    /** Something without scripts, of the same origin. What a test makes up may not connect to this machine. */
+    this.plain = `${this.url}demo.json`;
     this.admin = `http://127.0.0.1:${port + 4}`;
     const binary = process.env.STARLING ?? "target/debug/starling";
-    this.#child = spawn(binary, ["demo", "--port", String(port)], { cwd: root, stdio: ["ignore", "pipe", "pipe"] });
+    const env = { ...process.env, ...settings };
+    this.#child = spawn(binary, ["demo", "--port", String(port)], {
+      cwd: root,
+      env,
+      stdio: ["ignore", "pipe", "pipe"],
+    });
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       createInterface({ input: stream }).on("line", (line) => {
         this.#lines.push(line);
@@ -144,28 +154,69 @@ function isFree(port) {
   });
 }
 
-/** A tab with the demo page in it, what went wrong in that page, and the commands that it sent to the gateway. */
-export async function openTab(context, url) {
+/** A tab, what goes wrong in its page, and what it says to the gateway and hears from it. */
+async function newTab(context) {
   const page = await context.newPage();
   page.setDefaultTimeout(PATIENCE_MS);
   const errors = [];
   const commands = [];
+  const replies = [];
   const sent = new EventTarget();
+  const parsed = ({ payload }) => `${payload}`.split("\n").map((line) => JSON.parse(line));
   page.on("pageerror", (error) => errors.push(error.message));
   page.on("websocket", (socket) => {
-    socket.on("framesent", ({ payload }) => {
-      for (const line of `${payload}`.split("\n")) {
-        commands.push(JSON.parse(line));
-        sent.dispatchEvent(new Event("command"));
-      }
+    socket.on("framesent", (frame) => {
+      commands.push(...parsed(frame));
+      sent.dispatchEvent(new Event("command"));
     });
+    socket.on("framereceived", (frame) => replies.push(...parsed(frame)));
   });
-  await page.goto(url);
-  await page.waitForFunction(() => window.starling?.swarm?.state === "joined");
   return {
     page,
     errors,
     commands,
+    replies,
+    /** The first call of this method that is as wanted: its data. */
+    called: async (method, isWanted) => {
+      for (;;) {
+        const calls = commands.flatMap(({ rpc }) => (rpc?.method === method ? [rpc.data] : []));
+        const wanted = calls.find(isWanted);
+        if (wanted !== undefined) return wanted;
+        await once(sent, "command");
+      }
+    },
+  };
+}
+
+/** A tab with nothing in it, in which the library joins with these options beside a fresh token. */
+export async function openBareTab(context, demo, options) {
+  const tab = await newTab(context);
+  const { page } = tab;
+  await page.goto(demo.plain);
+  await page.addScriptTag({ content: await library() });
+  await page.evaluate(async (given) => {
+    const getToken = async () => (await (await fetch(`/token?swarm=${given.swarm}`)).json()).token;
+    window.swarm = await window.library.Starling.join({ ...given, getToken });
+  }, options);
+  return { ...tab, peer: () => page.evaluate(() => window.swarm.peer) };
+}
+
+/** What an application would import, as a script that sets `window.library`. */
+async function library() {
+  const entryPoints = [join(root, "client/src/index.ts")];
+  const options = { bundle: true, write: false, format: "iife", globalName: "library", target: "es2022" };
+  const { outputFiles } = await build({ entryPoints, ...options, logLevel: "warning" });
+  return outputFiles[0].text;
+}
+
+/** A tab with the demo page in it. */
+export async function openTab(context, url) {
+  const { called, ...tab } = await newTab(context);
+  const { page } = tab;
+  await page.goto(url);
+  await page.waitForFunction(() => window.starling?.swarm?.state === "joined");
+  return {
+    ...tab,
     peer: () => page.evaluate(() => window.starling.swarm.peer),
     swarmSize: () =>
       page.evaluate(async () => {
@@ -173,14 +224,7 @@ export async function openTab(context, url) {
         return window.starling.swarm.size;
       }),
     /** The first report that is as wanted. */
-    reported: async (isWanted) => {
-      for (;;) {
-        const reports = commands.flatMap(({ rpc }) => (rpc?.method === "report" ? [rpc.data] : []));
-        const wanted = reports.find(isWanted);
-        if (wanted !== undefined) return wanted;
-        await once(sent, "command");
-      }
-    },
+    reported: (isWanted) => called("report", isWanted),
     /** Resolves once it is linked with exactly these. */
     linkedWith: async (peers) => {
       const expected = [...peers].sort();
