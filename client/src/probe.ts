@@ -95,8 +95,7 @@ async function gather(connection: RTCPeerConnection, urls: readonly string[], si
 /** The address of the server stands in the candidate; in older browsers, in the event. */
 function withUrl(candidate: RTCIceCandidate, event: RTCPeerConnectionIceEvent): Candidate {
   const { type, protocol, address, port, relatedAddress, relatedPort, foundation } = candidate;
-  const [url] = [candidate, event].flatMap((place) =>
-    "url" in place && typeof place.url === "string" ? place.url : [],
-  );
+  const urls = [candidate, event].map((place) => ("url" in place && typeof place.url === "string" ? place.url : ""));
+  const url = urls.find((one) => one !== "");
   return { type, protocol, address, port, relatedAddress, relatedPort, foundation, url };
 }
