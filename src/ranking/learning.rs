@@ -86,7 +86,9 @@ impl Ranking {
         if !new.is_empty()
             && let Err(error) = self.store.learn(&new, now).await
         {
-            new.into_iter().for_each(|(pair, outcomes)| self.learning.wait(pair, outcomes));
+            for (pair, outcomes) in new {
+                self.learning.wait(pair, outcomes);
+            }
             return Err(error);
         }
         self.learning.pairs.store(Arc::new(Pairs::new(self.store.learned(now).await?)));

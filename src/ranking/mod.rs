@@ -10,6 +10,7 @@ mod ranker;
 mod refresher;
 mod reports;
 mod snapshot;
+mod steering;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -48,6 +49,7 @@ use introductions::Introductions;
 use learning::Learning;
 use metrics::RankingMetrics;
 use offload::OffloadMetrics;
+use steering::Steering;
 use view::View;
 
 /// Most swarms one peer can be in, as far as one node knows.
@@ -119,6 +121,7 @@ pub struct Ranking {
     metrics: RankingMetrics,
     offload: OffloadMetrics,
     learning: Learning,
+    steering: Steering,
 }
 
 impl Ranking {
@@ -140,6 +143,7 @@ impl Ranking {
             metrics: RankingMetrics::new(),
             offload: OffloadMetrics::new(settings.price_per_gb),
             learning: Learning::default(),
+            steering: Steering::default(),
         });
         let loops = Loops {
             ranker: Ranker::new(ranking.clone()),

@@ -129,7 +129,9 @@ impl Ranker {
         let mut new = Totals::default();
         for (_, Told { totals, connect_ms, attempts }) in stored {
             new = new.plus(totals);
-            connect_ms.into_iter().for_each(|ms| self.0.offload.connected(ms));
+            for ms in connect_ms {
+                self.0.offload.connected(ms);
+            }
             for Attempted { by, here, there, opened } in attempts {
                 if self.0.learning.note(by, here, there, opened) {
                     let metrics = &self.0.metrics;

@@ -1,4 +1,4 @@
-//! Keeps this node's copies of swarms: sweeps, pulls what changed, swaps; forgets what nobody asks for.
+//! Keeps this node's copies of swarms and of their policies: sweeps, pulls what changed, swaps; forgets what nobody asks for.
 
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -19,6 +19,8 @@ use crate::{
 
 /// A copy is kept up for so long after the last list was asked for.
 const ASKED_FOR: Duration = Duration::from_mins(1);
+/// A node that has just started reads policies so early: it is connected by then.
+const POLICIES_AFTER: Duration = Duration::from_secs(1);
 /// Swarms renewed at once: many, since those of a master that hangs take a second each, and the others must not wait.
 const AT_ONCE: usize = 128;
 
@@ -37,6 +39,7 @@ impl Refresher {
     /// Renews until told to stop.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut next = Instant::now() + jittered(self.ranking.settings.interval);
+        let mut policies = Some(Instant::now() + POLICIES_AFTER);
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -45,6 +48,12 @@ impl Refresher {
                         return;
                     }
                     next = Instant::now() + jittered(self.ranking.settings.interval);
+                }
+                () = tokio::time::sleep_until(policies.unwrap_or(next)), if policies.is_some() => {
+                    policies = None;
+                    if stop.run_until_cancelled(self.ranking.renew_policies()).await.is_none() {
+                        return;
+                    }
                 }
                 Some(swarm) = self.wants.recv() => {
                     if stop.run_until_cancelled(self.wanted(swarm)).await.is_none() {
@@ -73,6 +82,7 @@ impl Refresher {
 
     /// One round.
     pub async fn run_once(&self) {
+        self.ranking.renew_policies().await;
         let now = self.ranking.clock.now();
         let (mut live, mut members, mut kept, mut swarms) = (0, 0, 0, 0);
         let mut age = Duration::ZERO;

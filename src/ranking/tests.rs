@@ -2,6 +2,7 @@
 
 mod learning;
 mod offload;
+mod steering;
 mod trouble;
 
 use std::collections::HashSet;

@@ -15,6 +15,8 @@ use crate::domain::{
     Counters, Evidence, Member, PeerId, Receipt, SwarmId, Timestamp, evidence::Source, score::full_kbps,
 };
 
+pub use shared::room_for_policies;
+
 /// For how long the stores of this suite must remember.
 pub const REMEMBER: Duration = Duration::from_mins(10);
 /// When it plays. Stores must take the time that they are given.

@@ -1,6 +1,7 @@
 //! Memberships in this process's memory: the store of a single node. What it holds ends with the process.
 
 mod learning;
+mod policies;
 mod swarm;
 #[cfg(test)]
 mod tests;
@@ -11,9 +12,9 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::sync::broadcast;
 
-use self::{learning::Learning, swarm::Swarm};
-use super::{Found, Gone, Judged, Known, Pulled, Restored, Shard, Store, StoreError, Swept};
-use crate::domain::{Member, Outcomes, Pair, PeerId, SwarmId, Timestamp, Totals};
+use self::{learning::Learning, policies::Policies, swarm::Swarm};
+use super::{Found, Gone, Judged, Known, Pulled, Restored, Shard, Steered, Store, StoreError, Swept};
+use crate::domain::{Member, Outcomes, Pair, PeerId, PolicyOverrides, SwarmId, Timestamp, Totals};
 
 /// One lock over everything: each call holds it for one swarm at most, and never across an await. A swarm is one shard.
 /// A pull copies the whole swarm under the lock.
@@ -22,6 +23,7 @@ pub struct MemoryStore {
     remember: Duration,
     state: Mutex<State>,
     learning: Mutex<Learning>,
+    policies: Mutex<Policies>,
     // Nobody sends into it: there is no other node.
     hints: broadcast::Sender<Gone>,
 }
@@ -43,6 +45,7 @@ impl MemoryStore {
             remember,
             state: Mutex::default(),
             learning: Mutex::default(),
+            policies: Mutex::default(),
             hints: broadcast::Sender::new(1),
         }
     }
@@ -148,6 +151,19 @@ impl Store for MemoryStore {
 
     async fn learned(&self, now: Timestamp) -> Result<Vec<(Pair, Outcomes)>, StoreError> {
         Ok(self.learning.lock().learned(now))
+    }
+
+    async fn steer(
+        &self,
+        swarm: &SwarmId,
+        policy: Option<(PolicyOverrides, Timestamp)>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.policies.lock().steer(swarm, policy, now)
+    }
+
+    async fn steered(&self, now: Timestamp) -> Result<Vec<Steered>, StoreError> {
+        Ok(self.policies.lock().steered(now))
     }
 
     async fn tell(&self, _: &[Gone]) -> Result<(), StoreError> {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::broadcast;
 
-use crate::domain::{Evidence, Member, Outcomes, Pair, PeerId, Ranked, SwarmId, Timestamp, Totals};
+use crate::domain::{Evidence, Member, Outcomes, Pair, PeerId, PolicyOverrides, Ranked, SwarmId, Timestamp, Totals};
 
 pub use memory::MemoryStore;
 pub use redis::{RedisStore, Settings as RedisSettings};
@@ -28,6 +28,9 @@ pub const OUTCOMES_WEIGH: [f32; 3] = [1.0, 0.5, 0.25];
 /// Most pairs of networks counted in one hour; another is left out.
 pub const MOST_NETWORKS: usize = 4096;
 
+/// Most swarms with a policy of their own.
+pub const MOST_STEERED: usize = 10_000;
+
 /// The hour that a moment is in.
 const fn hour(now: Timestamp) -> u64 {
     now.seconds() / 3600
@@ -36,7 +39,7 @@ const fn hour(now: Timestamp) -> u64 {
 /// Why the store did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// No room for another member.
+    /// No room for another member, or another policy.
     #[error("the store is full")]
     Full,
     /// It cannot be reached, did not answer in time or not as expected. What it was asked may have been done.
@@ -120,6 +123,9 @@ pub struct Swept {
     pub forgotten: usize,
 }
 
+/// A swarm with a policy of its own, what that changes, and when it ends.
+pub type Steered = (SwarmId, PolicyOverrides, Timestamp);
+
 /// A hint from another node: this peer left, or was found to be gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gone {
@@ -182,6 +188,17 @@ pub trait Store: Send + Sync {
 
     /// What came of attempts lately, all nodes together, older ones weighing less ([`OUTCOMES_WEIGH`]). In no order.
     async fn learned(&self, now: Timestamp) -> Result<Vec<(Pair, Outcomes)>, StoreError>;
+
+    /// Gives a swarm a policy of its own until that moment, or takes it away.
+    async fn steer(
+        &self,
+        swarm: &SwarmId,
+        policy: Option<(PolicyOverrides, Timestamp)>,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// All policies that have not ended, each with its end; forgets those that have. In no order.
+    async fn steered(&self, now: Timestamp) -> Result<Vec<Steered>, StoreError>;
 
     /// Tells other nodes who is gone. A hint that is lost costs freshness only.
     async fn tell(&self, gone: &[Gone]) -> Result<(), StoreError>;

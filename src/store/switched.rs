@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::sync::broadcast;
 
-use super::{Found, Gone, Judged, Known, MemoryStore, Pulled, Restored, Store, StoreError, Swept};
-use crate::domain::{Member, Outcomes, Pair, PeerId, SwarmId, Timestamp, Totals};
+use super::{Found, Gone, Judged, Known, MemoryStore, Pulled, Restored, Steered, Store, StoreError, Swept};
+use crate::domain::{Member, Outcomes, Pair, PeerId, PolicyOverrides, SwarmId, Timestamp, Totals};
 
 /// In front of a [`MemoryStore`].
 pub struct SwitchedStore {
@@ -22,6 +22,7 @@ pub struct SwitchedStore {
     hanging: AtomicBool,
     no_accounts: AtomicBool,
     no_learning: AtomicBool,
+    late: Mutex<Duration>,
     calls: AtomicUsize,
     hints: broadcast::Sender<Gone>,
 }
@@ -32,7 +33,16 @@ impl SwitchedStore {
         let (hints, _) = broadcast::channel(1024);
         let inner = Mutex::new(Arc::new(inner));
         let [away, hanging, no_accounts, no_learning] = [(); 4].map(|()| AtomicBool::new(false));
-        Arc::new(Self { inner, away, hanging, no_accounts, no_learning, calls: AtomicUsize::new(0), hints })
+        Arc::new(Self {
+            inner,
+            away,
+            hanging,
+            no_accounts,
+            no_learning,
+            late: Mutex::default(),
+            calls: AtomicUsize::new(0),
+            hints,
+        })
     }
 
     /// Makes it fail every call, or none.
@@ -53,6 +63,11 @@ impl SwitchedStore {
     /// Makes it fail to learn, or not.
     pub fn fail_learning(&self, fail: bool) {
         self.no_learning.store(fail, Relaxed);
+    }
+
+    /// Makes it answer so long after it has read policies.
+    pub fn answer_late(&self, by: Duration) {
+        *self.late.lock() = by;
     }
 
     /// Makes it forget everything.
@@ -143,6 +158,22 @@ impl Store for SwitchedStore {
 
     async fn learned(&self, now: Timestamp) -> Result<Vec<(Pair, Outcomes)>, StoreError> {
         self.inner().await?.learned(now).await
+    }
+
+    async fn steer(
+        &self,
+        swarm: &SwarmId,
+        policy: Option<(PolicyOverrides, Timestamp)>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.inner().await?.steer(swarm, policy, now).await
+    }
+
+    async fn steered(&self, now: Timestamp) -> Result<Vec<Steered>, StoreError> {
+        let read = self.inner().await?.steered(now).await;
+        let late = *self.late.lock();
+        tokio::time::sleep(late).await;
+        read
     }
 
     async fn tell(&self, gone: &[Gone]) -> Result<(), StoreError> {

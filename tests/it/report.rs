@@ -202,7 +202,7 @@ async fn what_viewers_report_of_themselves_is_shown_and_worth_something(transpor
     })
     .await;
     let (ann, bob, ticket) = world.pair().await;
-    world.clock.advance(Duration::from_secs(60));
+    world.clock.advance(Duration::from_mins(1));
     let own = |seq, receipts: &[Value]| {
         let bytes = json!({ "down_bytes": 3_u64 << 30, "http_bytes": 1 << 30, "up_bytes": 1 << 20, "rebuffers": 2 });
         with(report(seq, receipts), bytes)

@@ -2,14 +2,15 @@
 
 use super::{Pair, REMEMBER, START, after, member, swarm};
 use crate::{
-    domain::{Nat, Outcomes, Totals, nat},
-    store::MOST_NETWORKS,
+    domain::{Nat, Outcomes, PolicyOverrides, SwarmId, Timestamp, Totals, Turn, nat},
+    store::{MOST_NETWORKS, MOST_STEERED, Store, StoreError},
 };
 
 pub async fn all(new: &impl AsyncFn() -> Pair) {
     what_is_accounted_adds_up(new().await).await;
     what_came_of_attempts_loses_weight_by_the_hour(new().await).await;
     pairs_of_networks_are_so_many_in_an_hour(new().await).await;
+    a_policy_holds_until_it_ends_or_is_taken_away(new().await).await;
 }
 
 async fn what_is_accounted_adds_up(pair: Pair) {
@@ -84,4 +85,64 @@ async fn pairs_of_networks_are_so_many_in_an_hour(pair: Pair) {
     assert_eq!(twice, 6, "five that came twice, and one that is known");
     pair.one.learn(&of(MOST_NETWORKS..MOST_NETWORKS + 10), after(3600)).await.unwrap();
     assert_eq!(pair.other.learned(after(3601)).await.unwrap().len(), MOST_NETWORKS + 11, "another hour");
+}
+
+/// All policies, in order; the same for both.
+async fn steered(pair: &Pair, seconds: u64) -> Vec<(SwarmId, PolicyOverrides, Timestamp)> {
+    let mut steered = Vec::new();
+    for store in [&pair.one, &pair.other] {
+        let mut one = store.steered(after(seconds)).await.unwrap();
+        one.sort_by(|(one, ..), (other, ..)| one.cmp(other));
+        steered.push(one);
+    }
+    assert_eq!(steered[0], steered[1]);
+    steered.swap_remove(0)
+}
+
+async fn a_policy_holds_until_it_ends_or_is_taken_away(pair: Pair) {
+    assert_eq!(steered(&pair, 0).await, []);
+    pair.one.steer(&swarm("a"), None, after(0)).await.unwrap();
+    let full = PolicyOverrides {
+        report_interval_s: Some(20),
+        idle_interval_s: Some(40),
+        want: Some(4),
+        degree_target: Some(6),
+        degree_min: Some(2),
+        degree_max: Some(9),
+        gather_ms: Some(0),
+        turn: Some(Turn::Never),
+        upload: Some(false),
+    };
+    let (plain, none) = (PolicyOverrides { want: Some(0), ..Default::default() }, PolicyOverrides::default());
+    pair.one.steer(&swarm("a"), Some((full.clone(), after(60))), after(0)).await.unwrap();
+    pair.other.steer(&swarm("movie/42"), Some((none.clone(), after(90))), after(0)).await.unwrap();
+    let both = [(swarm("a"), full, after(60)), (swarm("movie/42"), none.clone(), after(90))];
+    assert_eq!(steered(&pair, 59).await, both);
+    // The last word counts, and a longer life.
+    pair.other.steer(&swarm("a"), Some((plain.clone(), after(80))), after(59)).await.unwrap();
+    assert_eq!(steered(&pair, 79).await, [(swarm("a"), plain.clone(), after(80)), both[1].clone()]);
+    assert_eq!(steered(&pair, 80).await, both[1..]);
+    pair.one.steer(&swarm("movie/42"), None, after(81)).await.unwrap();
+    assert_eq!(steered(&pair, 82).await, []);
+    // What has ended is forgotten, whatever a clock says then.
+    assert_eq!(steered(&pair, 0).await, []);
+    pair.one.steer(&swarm("a"), Some((plain.clone(), after(100))), after(90)).await.unwrap();
+    assert_eq!(steered(&pair, 99).await, [(swarm("a"), plain, after(100))]);
+}
+
+/// There is room for so many policies, for one store that has all but ten of them, of swarms called `s0` and so on that end
+/// at 100 s.
+pub async fn room_for_policies(store: &dyn Store) {
+    let policy = |end| Some((PolicyOverrides::default(), after(end)));
+    for n in MOST_STEERED - 10..MOST_STEERED {
+        store.steer(&swarm(&format!("s{n}")), policy(100), after(0)).await.unwrap();
+    }
+    assert_eq!(store.steer(&swarm("more"), policy(100), after(0)).await, Err(StoreError::Full));
+    store.steer(&swarm("s7"), policy(100), after(0)).await.expect("it has one already");
+    assert_eq!(store.steered(after(99)).await.unwrap().len(), MOST_STEERED);
+    store.steer(&swarm("s7"), None, after(0)).await.unwrap();
+    store.steer(&swarm("more"), policy(200), after(0)).await.expect("there is room again");
+    assert_eq!(store.steer(&swarm("s7"), policy(200), after(0)).await, Err(StoreError::Full));
+    assert_eq!(store.steered(after(101)).await.unwrap(), [(swarm("more"), PolicyOverrides::default(), after(200))]);
+    store.steer(&swarm("s7"), policy(200), after(101)).await.expect("what ended takes no room");
 }

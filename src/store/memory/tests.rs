@@ -71,3 +71,13 @@ async fn a_swarm_made_anew_is_not_the_old_one() {
     let pulled = store.pull(&s, &[before.version], later).await.unwrap();
     assert!(matches!(&pulled[..], [Pulled::Lost(shard)] if shard.members.len() == 1), "{pulled:?}");
 }
+
+#[tokio::test]
+async fn there_is_room_for_so_many_policies() {
+    let store = MemoryStore::new(10, REMEMBER);
+    for n in 0..crate::store::MOST_STEERED - 10 {
+        let policy = Some((PolicyOverrides::default(), START + Duration::from_secs(100)));
+        store.steer(&swarm(&format!("s{n}")), policy, START).await.unwrap();
+    }
+    conformance::room_for_policies(&store).await;
+}

@@ -8,14 +8,16 @@
 //! | `<prefix>:{<tag>}:seen:<swarm>:<shard>` | ZSET | peer -> last sign of life in ms; negative: when it left | a shard |
 //! | `<prefix>:{<tag>}:version:<swarm>:<shard>` | INT | grows with every change; begins at ms << 20 | a shard |
 //! | `<prefix>:{<tag>}:shards:<swarm>:0` | INT | number of shards, a power of two that only grows; absent: 1 | a swarm |
-//! | `<prefix>:{<tag>}:totals:<swarm>:0` | HASH | p2p, http, up (bytes), rebuffers, connects, connect_ms -> sum over all viewers' reports | a swarm |
+//! | `<prefix>:{<tag>}:totals:<swarm>:0` | HASH | p2p, http, up (bytes), rebuffers, connects, `connect_ms` -> sum over all viewers' reports | a swarm |
 //! | `<prefix>:{<tag>}:nat-classes:<hour>` | HASH | `<kind>,<kind>,o` and `...,f` -> hundredths of attempts between two kinds of NAT that opened, failed | all |
 //! | `<prefix>:{<tag>}:nat-networks:<hour>` | HASH | `<ASN>,<ASN>,o` and `...,f` -> the same between two networks; at most 4,096 pairs | all |
+//! | `<prefix>:{<tag>}:policies` | HASH | swarm -> its end and what it changes, as JSON; at most 10,000 | all |
 //! | `<prefix>:{<tag>}:nodes` | ZSET | node (16 bytes) -> last heartbeat in ms | all |
 //! | `<prefix>:gone` | channel | who is gone, and heartbeats | all |
 //!
 //! Whatever writes to a shard renews the lifetime of all its keys to `store.remember`, so that all of a dead swarm goes. `nodes`
-//! lives for a minute, an hour's counts (hours since the Unix epoch) for four hours.
+//! lives for a minute, an hour's counts (hours since the Unix epoch) for four hours, `policies` for 90 days after the last
+//! one was written.
 
 use std::{hash::Hasher, sync::LazyLock};
 
@@ -146,10 +148,15 @@ impl Keys {
         (format!("{}:{{{}}}:nodes", self.prefix, TAG_TABLE[0]), 0)
     }
 
-    /// HASHes of an hour's counts: of kinds of NAT, and of networks; and the number of their tag.
+    /// The two HASH keys of an hour's counts: of kinds of NAT, and of networks; and the number of their tag.
     pub fn outcomes(&self, hour: u64) -> ([String; 2], usize) {
         let key = |kind: &str| format!("{}:{{{}}}:{kind}:{hour}", self.prefix, TAG_TABLE[TAGS / 3]);
         ([key("nat-classes"), key("nat-networks")], TAGS / 3)
+    }
+
+    /// HASH swarm -> policy; and the number of its tag.
+    pub fn policies(&self) -> (String, usize) {
+        (format!("{}:{{{}}}:policies", self.prefix, TAG_TABLE[TAGS * 2 / 3]), TAGS * 2 / 3)
     }
 
     /// A key that is never written, to see whether whoever serves this tag answers.

@@ -22,13 +22,15 @@ pub enum Command {
     Totals,
     Learn,
     Learned,
+    Steer,
+    Steered,
     Tell,
     Announce,
 }
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 17] = [
     "join", "find", "touch", "leave", "restore", "known", "judge", "pull", "sweep", "account", "totals", "learn",
-    "learned", "tell", "announce",
+    "learned", "steer", "steered", "tell", "announce",
 ];
 
 /// Why a request failed.

@@ -11,6 +11,7 @@ mod learning;
 mod lists;
 mod metrics;
 mod moves;
+mod policies;
 mod pull;
 pub mod records;
 mod scripts;
@@ -39,8 +40,8 @@ use self::{
     scripts::{Now, Request, Script, text, verdict},
     seek::{Answer, Question, ShardCounts},
 };
-use super::{Found, Gone, Judged, Known, Pulled, Restored, Store, StoreError, Swept};
-use crate::domain::{Member, Outcomes, Pair, PeerId, SwarmId, Timestamp, Totals};
+use super::{Found, Gone, Judged, Known, Pulled, Restored, Steered, Store, StoreError, Swept};
+use crate::domain::{Member, Outcomes, Pair, PeerId, PolicyOverrides, SwarmId, Timestamp, Totals};
 
 /// Requests to different slots that one call has under way at once.
 const AT_THE_SAME_TIME: usize = 12;
@@ -295,6 +296,19 @@ impl Store for RedisStore {
 
     async fn learned(&self, now: Timestamp) -> Result<Vec<(Pair, Outcomes)>, StoreError> {
         self.read_outcomes(now).await
+    }
+
+    async fn steer(
+        &self,
+        swarm: &SwarmId,
+        policy: Option<(PolicyOverrides, Timestamp)>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.write_policy(swarm, policy, now).await
+    }
+
+    async fn steered(&self, now: Timestamp) -> Result<Vec<Steered>, StoreError> {
+        self.read_policies(now).await
     }
 
     async fn tell(&self, gone: &[Gone]) -> Result<(), StoreError> {

@@ -52,6 +52,10 @@ scripts! {
     PAGE = "page.lua";
     /// Adds what came of attempts.
     LEARN = "learn.lua";
+    /// Gives a swarm a policy, if there is room for it.
+    STEER = "steer.lua";
+    /// Takes policies away that have not changed.
+    UNSTEER = "unsteer.lua";
 }
 
 /// What all scripts are told.

@@ -4,7 +4,7 @@ use redis::{AsyncCommands, aio::MultiplexedConnection};
 
 use super::*;
 use crate::{
-    domain::{Evidence, Nat, Outcomes, Pair, Totals},
+    domain::{Evidence, Nat, Outcomes, Pair, PolicyOverrides, Totals},
     store::{
         Restored,
         conformance::{START, member},
@@ -44,7 +44,7 @@ async fn keys(prefix: &str) -> Vec<(String, i64)> {
 
 /// Whether it is of no swarm.
 fn is_of_all(name: &str) -> bool {
-    [":nodes", ":nat-"].iter().any(|kind| name.contains(kind))
+    [":nodes", ":nat-", ":policies"].iter().any(|kind| name.contains(kind))
 }
 
 /// Everything that writes.
@@ -72,6 +72,10 @@ async fn everything(store: &RedisStore) {
     let counted =
         [(Pair::classes(Nat::Eim, Nat::Eim), Outcomes::default()), (Pair::networks(1, 2), Outcomes::default())];
     store.learn(&counted, START).await.unwrap();
+    let policy = Some((PolicyOverrides::default(), START + REMEMBER));
+    store.steer(&swarm(1), policy, START).await.unwrap();
+    store.steer(&swarm(2), Some((PolicyOverrides::default(), START)), START).await.unwrap();
+    store.steered(START).await.unwrap();
     store.announce(START).await.unwrap();
 }
 
@@ -92,13 +96,17 @@ async fn every_key_ends_and_a_dead_swarm_leaves_nothing() {
         "nodes",
         "nat-classes",
         "nat-networks",
+        "policies",
     ] {
         assert!(found.iter().any(|(name, _)| name.contains(&format!(":{kind}"))), "no {kind} in {found:?}");
     }
     let longest = i64::try_from(REMEMBER.as_millis()).unwrap();
-    let longest_of_all = i64::try_from(Duration::from_hours(4).as_millis()).unwrap();
     for (name, left) in &found {
-        let longest = if is_of_all(name) { longest_of_all } else { longest };
+        let longest = match name {
+            name if name.ends_with(":policies") => longest * 6 * 24 * 90,
+            name if name.contains(":nat-") => longest * 6 * 4,
+            _ => longest,
+        };
         assert!((1..=longest).contains(left), "{name} lives for {left} ms");
     }
 
@@ -143,6 +151,23 @@ async fn nodes_are_counted_while_they_live() {
     assert_eq!(other.store.announce(START + Duration::from_secs(16)).await.unwrap(), 1);
     let elsewhere = Node::new(&self::settings()).await;
     assert_eq!(elsewhere.store.announce(START).await.unwrap(), 1, "another prefix, another network");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn there_is_room_for_so_many_policies() {
+    let node = Node::new(&settings()).await;
+    let policy = Some((PolicyOverrides::default(), START + Duration::from_secs(100)));
+    node.store.steer(&swarm(0), policy, START).await.unwrap();
+    // The others look like that one; one by one takes its time.
+    let (key, tag) = node.store.keys.policies();
+    let send = async |request| node.store.connection.send(Command::Steer, &request, BEHIND).await.unwrap().remove(0);
+    let one = send(Request::to(tag).command("HGET", &key, &[swarm(0).as_str().as_bytes()])).await;
+    let one = bytes(&one).unwrap();
+    let names: Vec<_> = (0..crate::store::MOST_STEERED - 10).map(|n| format!("s{n}")).collect();
+    let fields: Vec<_> = names.iter().flat_map(|name| [name.as_bytes(), one]).collect();
+    send(Request::to(tag).command("HDEL", &key, &[swarm(0).as_str().as_bytes()])).await;
+    send(Request::to(tag).command("HSET", &key, &fields)).await;
+    conformance::room_for_policies(node.store.as_ref()).await;
 }
 
 /// A peer of which sixteen others have said all that is usual.
