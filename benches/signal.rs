@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use starling::{
     clock::Clock,
     domain::{
-        PeerId, SwarmId, SwarmPattern,
+        PeerId, PolicyOverrides, SwarmId, SwarmPattern,
         mac::MacKeys,
         ticket::{Permit, TicketKind},
         token::TokenKeys,
@@ -94,6 +94,7 @@ fn calls(c: &mut Criterion) {
         ticket_ttl: Duration::from_mins(10),
         ice_servers: Vec::new(),
         clock: Clock::System,
+        overload: Arc::default(),
         metrics: SignalingMetrics::new(),
     };
     let proxy = Proxy {
@@ -107,7 +108,7 @@ fn calls(c: &mut Criterion) {
         exp: u64::MAX / 2000,
         upload: true,
         resumed: false,
-        want: 8,
+        policy: PolicyOverrides::default(),
         address: None,
     };
     let caller = Caller { peer: peer(0), client: "c".into(), session };

@@ -25,7 +25,7 @@ use crate::{
     outbox::{Outbox, OutboxSettings},
     proxy::{self, Proxy, ProxyMetrics},
     ranking::{Loops, Ranking, RankingSettings},
-    signaling::{Signaling, SignalingMetrics},
+    signaling::{Overload, Signaling, SignalingMetrics},
     store::{MemoryStore, RedisSettings, RedisStore, Store},
     telemetry,
 };
@@ -92,6 +92,7 @@ impl App {
             let signaling = Arc::new(Signaling {
                 ranking: ranking.clone(),
                 geo: Arc::new(Geo::open(geo_settings(config))?),
+                overload: Arc::new(Overload::new()),
                 outbox,
                 gateway,
                 tokens: token_keys(config),
@@ -123,8 +124,9 @@ impl App {
         };
         app.operators.start(|stop| listener::serve(admin_listener, admin::router(admin), stop));
         app.operators.start(|stop| centrifugo.watch(stop));
-        let geo = app.admin.signaling.geo.clone();
+        let (geo, overload) = (app.admin.signaling.geo.clone(), app.admin.signaling.overload.clone());
         app.operators.start(|stop| geo.run(stop));
+        app.operators.start(|stop| overload.run(stop));
         let Loops { ranker, refresher, writer, hints } = loops;
         app.operators.start(|stop| ranker.run(stop));
         app.operators.start(|stop| refresher.run(stop));

@@ -1,7 +1,9 @@
-//! What operators ask: are you alive, are you ready, how much is there, who is in this swarm. On a listener of its own.
+//! What operators ask: are you alive, are you ready, how much is there, who is in this swarm; and how they steer one. On a
+//! listener of its own.
 
 mod health;
 mod nat;
+mod policy;
 mod swarms;
 
 use std::sync::{Arc, atomic::AtomicU8};
@@ -39,6 +41,7 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/swarms/{id}", get(swarms::swarm))
         .route("/swarms/{id}/peers/{peer}", get(swarms::peer))
         .route("/swarms/{id}/explain", get(swarms::explain))
+        .route("/swarms/{id}/policy", get(policy::get).put(policy::put).delete(policy::delete))
         .fallback(not_found)
         .with_state(admin)
 }
@@ -48,7 +51,7 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> String {
 }
 
 async fn not_found() -> (StatusCode, &'static str) {
-    let words = "There is /health/live, /health/ready, /metrics, /nat, /swarms/{id}, /swarms/{id}/peers/{peer} and \
-                 /swarms/{id}/explain?peer=, a swarm's slashes written as %2F.\n";
+    let words = "There is /health/live, /health/ready, /metrics, /nat, /swarms/{id}, /swarms/{id}/peers/{peer}, \
+                 /swarms/{id}/explain?peer= and /swarms/{id}/policy, a swarm's slashes written as %2F.\n";
     (StatusCode::NOT_FOUND, words)
 }

@@ -20,9 +20,11 @@ use crate::{
 /// Most members shown, the best first; the sizes count all.
 const SHOWN: usize = 1000;
 
-type Answer = (StatusCode, Json<Value>);
+/// What an operator gets.
+pub type Answer = (StatusCode, Json<Value>);
 
-fn refuse(status: StatusCode, error: &str) -> Answer {
+/// Says no, and why.
+pub fn refuse(status: StatusCode, error: &str) -> Answer {
     (status, Json(json!({ "error": error })))
 }
 

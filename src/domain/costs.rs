@@ -276,8 +276,8 @@ impl CostMap {
             return None;
         }
         let (from, to) = (from.pid?, to.pid?);
-        let other = self.other.filter(|_| from != to && self.names.contains_key(&from) && self.names.contains_key(&to));
-        self.costs.get(&(from, to)).copied().or(other)
+        let are_groups = |_: &f32| from != to && self.names.contains_key(&from) && self.names.contains_key(&to);
+        self.costs.get(&(from, to)).copied().or_else(|| self.other.filter(are_groups))
     }
 
     /// Whether the operator lets these two meet at all.

@@ -27,7 +27,7 @@ pub use member::{Member, Ranked};
 pub use nat::{End, Nat, Outcomes, Pair, Pairs};
 pub use offload::{Account, Counters, Totals};
 pub use place::{Pid, Place, Prefix, Whereabouts};
-pub use policy::{Policy, PolicyOverrides, Turn};
+pub use policy::{Policy, PolicyOverrides, TaggedPolicy, Turn};
 pub use score::Score;
 pub use signal::{Body, Kind, SessionId, Signal};
 pub use time::Timestamp;

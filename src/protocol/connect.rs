@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::lists::{PeerList, PeersRequest};
-use crate::domain::{PeerId, Policy};
+use crate::domain::{PeerId, TaggedPolicy};
 
 /// What a client says when it connects.
 #[derive(Debug, Deserialize)]
@@ -28,7 +28,7 @@ pub struct ConnectReply {
     /// With this it keeps the peer id over a reconnect.
     pub resume: String,
     /// How it should behave.
-    pub policy: Policy,
+    pub policy: TaggedPolicy,
     /// STUN and TURN servers.
     pub ice_servers: Vec<IceServer>,
     /// The first peer list, where asked for.

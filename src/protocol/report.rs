@@ -3,12 +3,14 @@
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 use super::lists::playhead;
-use crate::domain::{Counters, PeerId, Receipt, SwarmId};
+use crate::domain::{Counters, PeerId, Receipt, SwarmId, TaggedPolicy};
 
 /// Most links that a peer can have, in a report.
 const MAX_DEGREE: u16 = 1024;
 /// Longest round trip, and longest attempt, in milliseconds: nobody waits longer.
 const MAX_WAIT_MS: u32 = 600_000;
+/// Longest tag of a policy, in bytes. Ours have 8.
+const MAX_TAG: usize = 32;
 /// Counters beyond this count as this: 32 TiB received over one link, or in all, ...
 const MAX_BYTES: u64 = 1 << 45;
 /// ... and a year of receiving.
@@ -44,6 +46,9 @@ pub struct ReportRequest {
     /// Its battery is low.
     #[serde(default)]
     pub battery_low: bool,
+    /// The tag of the policy that it has.
+    #[serde(default, deserialize_with = "tag")]
+    pub policy: Option<String>,
     /// What it says of its counterparts. The use case sees to the number.
     pub receipts: Vec<ReportedReceipt>,
 }
@@ -123,6 +128,18 @@ pub struct ReportReply {
     /// About whom a receipt did not count; said only when there is any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<PeerId>,
+    /// The policy from now on; said only when it is another than the client has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<TaggedPolicy>,
+}
+
+fn tag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    match Option::<String>::deserialize(deserializer)? {
+        Some(tag) if tag.len() > MAX_TAG => {
+            Err(D::Error::custom(format_args!("policy is a tag of up to {MAX_TAG} bytes")))
+        }
+        tag => Ok(tag),
+    }
 }
 
 fn degree<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
@@ -214,6 +231,8 @@ mod tests {
             ("degree", json!(1025)),
             ("playhead", json!(-1)),
             ("hidden", json!(1)),
+            ("policy", json!("x".repeat(33))),
+            ("policy", json!({})),
             ("receipts", json!({})),
             ("receipts", json!([null])),
         ] {

@@ -25,9 +25,12 @@ pub struct Steering {
 impl Ranking {
     /// What a swarm's own policy changes, where it has one. No round trip.
     pub fn policy(&self, swarm: &SwarmId) -> Option<PolicyOverrides> {
-        let known = self.steering.known.load();
-        let (policy, _) = known.get(swarm).filter(|(_, until)| *until > self.clock.now())?;
-        Some(policy.clone())
+        self.steered(swarm).map(|(policy, _)| policy)
+    }
+
+    /// The same, and until when.
+    pub fn steered(&self, swarm: &SwarmId) -> Option<(PolicyOverrides, Timestamp)> {
+        self.steering.known.load().get(swarm).filter(|(_, until)| *until > self.clock.now()).cloned()
     }
 
     /// Gives a swarm a policy of its own until that moment, or takes it away. Known here at once, on other nodes within

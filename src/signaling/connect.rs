@@ -6,7 +6,7 @@ use tracing::{debug, warn};
 
 use super::{Caller, Signaling};
 use crate::{
-    domain::{PeerId, Policy, resume, token::TokenError},
+    domain::{PeerId, resume, token::TokenError},
     gateway::GatewayError,
     protocol::{ConnectData, ConnectReply, PeerList, Session, VERSION},
     telemetry::EVENTS,
@@ -55,16 +55,16 @@ impl Signaling {
         let Connecting { client, address, data } = connecting;
         let now = self.clock.now();
         let claims = self.tokens.verify(&data.token, now)?;
-        let mut policy = Policy::default().with(&claims.policy.clone().unwrap_or_default());
-        policy.upload &= claims.upload.unwrap_or(true);
+        let overrides = claims.policy.clone().unwrap_or_default();
+        let upload = claims.upload.unwrap_or(true) && overrides.upload.unwrap_or(true);
         let resumed = data.resume.and_then(|token| resume::verify(&self.tickets, &token, now, &claims));
         let session = Session {
             swarms: claims.swarms.clone(),
             exp: claims.exp,
-            upload: policy.upload,
+            upload,
             resumed: resumed.is_some(),
             explain: claims.explain,
-            want: policy.want,
+            policy: overrides,
             address,
         };
         if data.first.as_ref().is_some_and(|first| !session.allows(&first.swarm)) {
@@ -88,7 +88,7 @@ impl Signaling {
             v: VERSION,
             peer: caller.peer,
             resume: resume::issue(&self.tickets, caller.peer, now + RESUMABLE_FOR, &claims),
-            policy,
+            policy: self.policy(&caller.session, data.first.as_ref().map(|first| &first.swarm)).into(),
             ice_servers: self.ice_servers.clone(),
             first,
         };

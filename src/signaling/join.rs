@@ -18,7 +18,7 @@ impl Signaling {
         let net = request.net.unwrap_or_default();
         // What a peer says of itself can only take it off the list.
         let metered = net.save_data || net.kind.as_deref() == Some("cellular");
-        let willing = request.upload.unwrap_or(true) && caller.session.upload;
+        let willing = request.upload.unwrap_or(true) && self.policy(&caller.session, Some(&request.swarm)).upload;
         let member = Member {
             upload: willing && !metered && net.nat != Nat::Blocked,
             nat: net.nat,
@@ -29,8 +29,11 @@ impl Signaling {
             place: self.geo.place(caller.session.address),
             ..Member::new(caller.peer, now)
         };
-        let wish =
-            Wish { nat: net.nat, playhead: request.playhead, ..self.wish(caller, request.want, &request.exclude) };
+        let wish = Wish {
+            nat: net.nat,
+            playhead: request.playhead,
+            ..self.wish(caller, &request.swarm, request.want, &request.exclude)
+        };
         let found = self.ranking.join(&request.swarm, member, wish.sample()).await?;
         let list = self.listed(caller, &request.swarm, found, &wish, false);
         debug!(

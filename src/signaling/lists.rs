@@ -18,6 +18,8 @@ const NEXT_MS: u64 = 15_000;
 const NEXT_SHORT_MS: u64 = 5_000;
 /// Links that a peer takes which does not say: the usual `degree_max`.
 const USUAL_SLOTS: usize = 12;
+/// Whatever there is to do: a call is a sign of life too.
+const NEXT_AT_MOST_MS: u64 = 40_000;
 
 impl Signaling {
     /// Answers a request that was admitted.
@@ -28,21 +30,29 @@ impl Signaling {
             nat: member.as_ref().map_or(Nat::Unknown, |member| member.nat),
             playhead: request.playhead.or_else(|| member?.playhead_at(now)),
             urgent: request.urgent,
-            ..self.wish(caller, request.want, &request.exclude)
+            ..self.wish(caller, &request.swarm, request.want, &request.exclude)
         };
         let found = self.ranking.find(&request.swarm, caller.peer, wish.at, wish.sample()).await?;
         Ok(self.listed(caller, &request.swarm, found, &wish, request.explain))
     }
 
     /// What `caller` asks for, with its policy's number where it names none.
-    pub(super) fn wish<'a>(&self, caller: &Caller, want: Option<u8>, exclude: &'a [PeerId]) -> Wish<'a> {
+    pub(super) fn wish<'a>(
+        &self,
+        caller: &Caller,
+        swarm: &SwarmId,
+        want: Option<u8>,
+        exclude: &'a [PeerId],
+    ) -> Wish<'a> {
+        let want = want.unwrap_or_else(|| self.policy(&caller.session, Some(swarm)).want);
         Wish {
             caller: caller.peer,
             at: Whereabouts { place: self.geo.place(caller.session.address), prefix: caller.session.prefix() },
             nat: Nat::Unknown,
             playhead: None,
             urgent: false,
-            want: want.unwrap_or(caller.session.want).into(),
+            // Where uploading is turned off, nobody is listed.
+            want: if self.is_off(swarm) { 0 } else { want.into() },
             exclude,
         }
     }
@@ -76,7 +86,7 @@ impl Signaling {
         PeerList {
             peers,
             swarm_size: found.swarm_size,
-            next_ms,
+            next_ms: (next_ms * u64::from(self.overload.factor())).min(NEXT_AT_MOST_MS),
             joined: (!found.joined).then_some(false),
             others: explain.then(|| drawn.others().map(explained).collect()),
             stale: found.stale,

@@ -5,6 +5,7 @@ mod join;
 mod leave;
 mod lists;
 mod metrics;
+mod overload;
 mod peers;
 mod refresh;
 mod report;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 
 use crate::{
     clock::Clock,
-    domain::{PeerId, SwarmId, mac::MacKeys, token::TokenKeys},
+    domain::{PeerId, Policy, SwarmId, mac::MacKeys, token::TokenKeys},
     gateway::Gateway,
     geo::Geo,
     outbox::Outbox,
@@ -24,6 +25,7 @@ use crate::{
 
 pub use connect::{Admitted, ConnectError, Connecting};
 pub use metrics::SignalingMetrics;
+pub use overload::Overload;
 pub use refresh::Refreshed;
 pub use signal::{Publication, PublishError, RelayError};
 
@@ -84,11 +86,29 @@ pub struct Signaling {
     pub ice_servers: Vec<IceServer>,
     /// What time it is.
     pub clock: Clock,
+    /// Whether clients had better ask less often.
+    pub overload: Arc<Overload>,
     /// What operators see.
     pub metrics: SignalingMetrics,
 }
 
 impl Signaling {
+    /// A session's policy now, in a swarm: what is usual, changed by the token, then by the operator, then by how much there
+    /// is to do.
+    fn policy(&self, session: &Session, swarm: Option<&SwarmId>) -> Policy {
+        let policy = session.policy();
+        let policy = match swarm.and_then(|swarm| self.ranking.policy(swarm)) {
+            Some(overrides) => policy.steered(&overrides),
+            None => policy,
+        };
+        policy.stretched(self.overload.factor())
+    }
+
+    /// Whether the operator has turned uploading off in a swarm.
+    fn is_off(&self, swarm: &SwarmId) -> bool {
+        self.ranking.policy(swarm).is_some_and(|overrides| overrides.upload == Some(false))
+    }
+
     /// What every call in a swarm must pass.
     fn admit(&self, caller: &Caller, swarm: &SwarmId) -> Result<(), CallError> {
         if caller.session.expired(self.clock.now()) {

@@ -30,7 +30,7 @@ impl Signaling {
         let [.., high, low] = request.epoch.to_be_bytes();
         let epoch = u16::from_be_bytes([high, low]);
         let counters = request.counters(epoch);
-        let ReportRequest { swarm, seq, degree, playhead, hidden, battery_low, receipts, .. } = request;
+        let ReportRequest { swarm, seq, degree, playhead, hidden, battery_low, policy, receipts, .. } = request;
         let word = OwnWord { degree, playhead, resting: hidden || battery_low, counters };
         self.ranking.says(&swarm, caller.peer, epoch, seq, word);
         let mut refused = Vec::new();
@@ -42,7 +42,9 @@ impl Signaling {
                 refused.push(receipt.peer);
             }
         }
-        Ok(ReportReply { refused })
+        let known = policy.unwrap_or_else(|| caller.session.policy().tag());
+        let policy = self.policy(&caller.session, Some(&swarm));
+        Ok(ReportReply { refused, policy: (policy.tag() != known).then(|| policy.into()) })
     }
 
     fn count(&self, caller: &Caller, swarm: &SwarmId, epoch: u16, receipt: &ReportedReceipt) -> Result<(), Uncounted> {

@@ -46,6 +46,7 @@ async fn a_client_gets_a_name_a_policy_and_its_inbox(transport: Transport) {
     let policy = json!({
         "report_interval_s": 10, "idle_interval_s": 30, "want": 8, "degree_target": 8, "degree_min": 4,
         "degree_max": 12, "gather_ms": 150, "turn": "on_failure", "upload": true,
+        "tag": "5adfd483",
     });
     assert_eq!(data["policy"], policy);
     assert!(data.get("first").is_none());

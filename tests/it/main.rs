@@ -13,6 +13,7 @@ mod geo;
 mod inbox;
 mod lists;
 mod nodes;
+mod policy;
 mod publish;
 mod raw;
 mod report;

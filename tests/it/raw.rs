@@ -52,7 +52,7 @@ where
 
 fn session() -> String {
     let exp = Clock::System.now().seconds() + 60;
-    json!({ "swarms": ["s"], "exp": exp, "upload": true, "want": 8 }).to_string()
+    json!({ "swarms": ["s"], "exp": exp, "upload": true }).to_string()
 }
 
 fn rpc(method: &str, data: &[u8]) -> pb::RpcRequest {
@@ -136,7 +136,7 @@ async fn a_call_without_a_session_says_what_is_not_configured() {
 async fn refresh_is_answered_with_expired_or_a_future_end_and_nothing_else() {
     let app = backend().await;
     let future = Clock::System.now().seconds() + 60;
-    let session = |exp: u64| json!({ "swarms": ["s"], "exp": exp, "upload": true, "want": 8 });
+    let session = |exp: u64| json!({ "swarms": ["s"], "exp": exp, "upload": true });
     for (meta, expected) in [
         (session(future), json!({ "result": { "expire_at": future } })),
         (session(future - 61), json!({ "result": { "expired": true } })),

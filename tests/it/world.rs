@@ -187,7 +187,14 @@ impl World {
     }
 
     pub async fn admin(&self, path: &str) -> (u16, Value) {
-        let response = reqwest::get(format!("http://{}{path}", self.app.admin_address())).await.unwrap();
+        self.ask("GET", path, "").await
+    }
+
+    /// Any request to the admin listener.
+    pub async fn ask(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
+        let url = format!("http://{}{path}", self.app.admin_address());
+        let request = reqwest::Client::new().request(method.parse().unwrap(), url).body(body.to_owned());
+        let response = request.send().await.unwrap();
         let status = response.status().as_u16();
         let text = response.text().await.unwrap();
         (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
