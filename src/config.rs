@@ -1,6 +1,8 @@
 //! Configuration: one tree of structs. Defaults are in `config/default.toml`; a file changes what it names, and the
 //! environment wins over both.
 
+mod commas;
+mod geo;
 mod offload;
 mod validate;
 
@@ -11,6 +13,8 @@ use config::{File, FileFormat, Value, ValueKind};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::protocol::IceServer;
+
+pub use geo::Geo;
 
 const DEFAULTS: &str = include_str!("../config/default.toml");
 const ENVIRONMENT: &str = "STARLING_";
@@ -180,21 +184,6 @@ pub struct Ranking {
     pub interval: Duration,
 }
 
-/// `[geo]`: where peers are, by the address that the gateway saw. Each file is read again when it has changed; put a new
-/// one in place by renaming it. Empty: none.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Geo {
-    /// A database in `MaxMind`'s format that tells networks (autonomous systems) by address, up to 1 GiB. It is kept in
-    /// memory. Without one, peers of one network are those of one /24 or /48.
-    pub asn_database: String,
-    /// Likewise one that tells countries. Without one, peers elsewhere are all equally far.
-    pub country_database: String,
-    /// A map of costs, and of who may meet: TOML as in `config/costs.toml`, or ALTO where the name ends in `.json`. Up to
-    /// 16 MiB. Without one the built-in tiers hold, and everybody may meet.
-    pub cost_map: String,
-}
-
 /// `[batch]`: how signals wait to be published.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -216,19 +205,6 @@ pub struct Batch {
 pub struct Ice {
     /// As in `RTCConfiguration.iceServers`. What stands here every client gets to see.
     pub servers: Vec<IceServer>,
-}
-
-/// A list as one text with commas between.
-mod commas {
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(text: D) -> Result<Vec<String>, D::Error> {
-        Ok(String::deserialize(text)?.split(',').map(|part| part.trim().to_owned()).collect())
-    }
-
-    pub fn serialize<S: Serializer>(list: &[String], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&list.join(", "))
-    }
 }
 
 /// A text that is shown to nobody.
