@@ -106,4 +106,18 @@ async fn what_nats_let_through_is_shown_and_learned() {
     let shown = world.until("/nat", "an attempt", is_learned).await;
     assert_eq!(shown["classes"]["eim"]["apdm"], learned);
     world.metric(r#"starling_ranking_attempts_total{outcome="opened"} 1"#).await;
+    // Two that hardly meet: nobody is to blame for it, but it counts here.
+    ann.rpc("join", json!({ "swarm": "s", "net": { "nat": "apdm" } })).await.unwrap();
+    let failed = json!({
+        "peer": bob.peer, "ticket": ticket, "connected": false, "bytes": 0, "busy_ms": 0, "ok": 0, "timeout": 0, "bad": 0,
+    });
+    let report = json!({
+        "swarm": "s", "epoch": 2, "seq": 1, "up_bytes": 0, "down_bytes": 0, "http_bytes": 0, "rebuffers": 0, "degree": 1,
+        "receipts": [failed],
+    });
+    ann.rpc("report", report).await.unwrap();
+    let is_counted = |shown: &Value| (shown["classes"]["apdm"]["apdm"]["failed"] == 1.0).then_some(());
+    world.until("/nat", "a failure", is_counted).await;
+    let (_, bob) = world.admin(&format!("/swarms/s/peers/{}", bob.peer)).await;
+    assert_eq!(bob["evidence"]["reporters"], json!({ "connected": 0, "failed": 0 }));
 }

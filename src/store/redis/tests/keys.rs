@@ -170,6 +170,22 @@ async fn there_is_room_for_so_many_policies() {
     conformance::room_for_policies(node.store.as_ref()).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_policy_that_was_written_again_does_not_end_with_the_one_before() {
+    let node = Node::new(&settings()).await;
+    let policy = |seconds| Some((PolicyOverrides::default(), START + Duration::from_secs(seconds)));
+    let (key, tag) = node.store.keys.policies();
+    let send = async |request| node.store.connection.send(Command::Steer, &request, BEHIND).await.unwrap().remove(0);
+    node.store.steer(&swarm(0), policy(10), START).await.unwrap();
+    let name = swarm(0).as_str().as_bytes().to_vec();
+    let before = send(Request::to(tag).command("HGET", &key, &[&name])).await;
+    // Between a reader's look and its deed.
+    node.store.steer(&swarm(0), policy(99), START).await.unwrap();
+    let arguments = vec![name, bytes(&before).unwrap().to_vec()];
+    send(Request::script_on(&scripts::UNSTEER, tag, vec![key], node.store.now(START), arguments)).await;
+    assert_eq!(node.store.steered(START + Duration::from_secs(20)).await.unwrap().len(), 1);
+}
+
 /// A peer of which sixteen others have said all that is usual.
 fn known_well(n: u32) -> Restored {
     use crate::domain::{Receipt, evidence::Source, place::Prefix};
