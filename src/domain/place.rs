@@ -31,7 +31,7 @@ impl Prefix {
 /// A group of addresses in the operator's cost map: what RFC 7285, section 5.1, calls a PID. Made of the group's name, so
 /// that it means the same on every node and after the map was read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Pid(pub u16);
+pub struct Pid(pub u32);
 
 impl Pid {
     /// The group of this name. Two names of one map must not be the same group; who reads the map sees to it.
@@ -39,7 +39,7 @@ impl Pid {
         let mut hash = FnvHasher::default();
         hash.write(name.as_bytes());
         let hash = hash.finish();
-        Self(u16::try_from((hash >> 48 ^ hash >> 32 ^ hash >> 16 ^ hash) & 0xffff).expect("16 bits"))
+        Self(u32::try_from((hash >> 32 ^ hash) & 0xffff_ffff).expect("32 bits"))
     }
 }
 

@@ -286,7 +286,7 @@ prop_compose! {
         (asn, country) in (option::of(0..3_u32), option::of(select(vec![*b"NZ", *b"AU"]))),
         (tried, held, to_caller, is_busy) in (any::<bool>(), 0..9_usize, any::<bool>(), any::<bool>()),
     ) -> Candidate {
-        let place = Place { asn, country, pid: asn.map(|asn| Pid(u16::try_from(asn).unwrap())) };
+        let place = Place { asn, country, pid: asn.map(Pid) };
         let address = network.map(|network| Ipv4Addr::new(192, 0, network, n).into());
         let member = Member { nat, address, slots, degree, playhead, place, tried, ..Member::new(peer(n), NOW) };
         Candidate {

@@ -1,7 +1,7 @@
 //! Records in Redis, as bytes. The first byte says which layout follows; one that we do not know counts as absent, so that
 //! two versions can run side by side. Numbers have their highest byte first. Scripts read what stands at fixed places.
 //!
-//! **Member**, 17 to 51 bytes:
+//! **Member**, 17 to 53 bytes:
 //!
 //! | byte | holds |
 //! |---|---|
@@ -11,7 +11,7 @@
 //! | 8-13 | `joined` in ms |
 //! | 14 | what there is at the end: 1 slots, 2 playhead, 4 bitrate, 8 ASN, 16 country, 32 IPv4 address, 64 IPv6 address, 128 group |
 //! | 15-16 | degree |
-//! | 17- | slots (2), playhead (4, IEEE 754), bitrate (4), ASN (4), country (2), group in the operator's map (2), address (4 or 16): those there are |
+//! | 17- | slots (2), playhead (4, IEEE 754), bitrate (4), ASN (4), country (2), group in the operator's map (4), address (4 or 16): those there are |
 //!
 //! **Evidence**, 28 to about 250 bytes, which is what Redis allots in one piece:
 //!
@@ -156,7 +156,7 @@ pub fn read_member(peer: PeerId, record: &[u8]) -> Option<Stored> {
     let bitrate = optional(BITRATE, &mut bytes, 4)?;
     let asn = optional(ASN, &mut bytes, 4)?;
     let country = optional(COUNTRY, &mut bytes, 2)?;
-    let pid = optional(PID, &mut bytes, 2)?;
+    let pid = optional(PID, &mut bytes, 4)?;
     let address = match there & (IPV4 | IPV6) {
         0 => None,
         IPV4 => Some(IpAddr::from(bytes.take::<4>()?)),
@@ -174,7 +174,7 @@ pub fn read_member(peer: PeerId, record: &[u8]) -> Option<Stored> {
         playhead: playhead.map(f32::from_bits),
         bitrate_kbps: bitrate,
         address,
-        place: Place { asn, country: country.map(|bits| two(bits).to_be_bytes()), pid: pid.map(two).map(Pid) },
+        place: Place { asn, country: country.map(|bits| two(bits).to_be_bytes()), pid: pid.map(Pid) },
         tried: flags & TRIED != 0,
         joined,
         said,

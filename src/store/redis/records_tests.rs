@@ -11,7 +11,7 @@ prop_compose! {
         nat in 0_usize..5,
         numbers in (option::of(any::<u16>()), any::<u16>(), option::of(0_f32..1e6), option::of(any::<u32>())),
         address in option::of(any::<IpAddr>()),
-        place in (option::of(any::<u32>()), option::of(any::<[u8; 2]>()), option::of(any::<u16>())),
+        place in (option::of(any::<u32>()), option::of(any::<[u8; 2]>()), option::of(any::<u32>())),
         times in (0_u64..1 << 48, 0_u64..1 << 48),
     ) -> Member {
         Member {
