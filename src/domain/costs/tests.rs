@@ -1,3 +1,5 @@
+use std::collections::HashMap;
+
 use super::*;
 
 fn group(name: &str, prefixes: &[&str], asns: &[u32]) -> (String, Group) {
@@ -129,9 +131,15 @@ fn what_is_wrong_is_said_with_the_fix() {
         plan.groups.push(group(name, prefixes, asns));
         plan
     };
-    let mut same = (0..).map(|n| format!("g{n}"));
-    let first = Pid::named("a");
-    let twin = same.find(|name| Pid::named(name) == first).unwrap();
+    let mut names = HashMap::new();
+    let (one, twin) = (0_u32..)
+        .find_map(|n| {
+            let name = format!("g{n}");
+            names.insert(Pid::named(&name), name.clone()).map(|other| (other, name))
+        })
+        .unwrap();
+    let mut twins = with(&one, &[], &[]);
+    twins.groups.push(group(&twin, &[], &[]));
     let many: Vec<_> = (0..=MAX_PREFIXES).map(|n| format!("10.{n}")).collect();
     let many: Vec<_> = many.iter().map(String::as_str).collect();
     let costs = |list: &[(String, String, f64)]| Plan { costs: list.to_vec(), ..three() };
@@ -141,7 +149,7 @@ fn what_is_wrong_is_said_with_the_fix() {
         (with("an office", &[], &[]), "\"an office\" is no name for a group"),
         (with(&"x".repeat(65), &[], &[]), "1 to 64 characters"),
         (with("a", &[], &[]), "the group a is there twice"),
-        (with(&twin, &[], &[]), "rename one of them"),
+        (twins, "rename one of them"),
         (with("d", &["10.0.0.0"], &[]), "group d: \"10.0.0.0\" is no prefix"),
         (with("d", &["10.0.0.0/33"], &[]), "is no prefix"),
         (with("d", &["10.3.0.1/16"], &[]), "write 10.3.0.0/16"),

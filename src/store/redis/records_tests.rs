@@ -74,7 +74,7 @@ proptest! {
     #[test]
     fn members_come_back_as_they_were(known in members()) {
         let record = member(&known);
-        prop_assert!(record.len() <= 51);
+        prop_assert!(record.len() <= 53);
         prop_assert_eq!(read_member(known.peer, &record), Some(Stored::Member(known)));
     }
 
