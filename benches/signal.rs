@@ -98,7 +98,7 @@ fn calls(c: &mut Criterion) {
         metrics: SignalingMetrics::new(),
     };
     let proxy = Proxy {
-        signaling,
+        signaling: Arc::new(signaling),
         secret: String::new(),
         client_ip_header: "x-real-ip".parse().unwrap(),
         metrics: ProxyMetrics::new(),
@@ -108,6 +108,7 @@ fn calls(c: &mut Criterion) {
         exp: u64::MAX / 2000,
         upload: true,
         resumed: false,
+        explain: false,
         policy: PolicyOverrides::default(),
         address: None,
     };

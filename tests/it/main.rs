@@ -4,6 +4,7 @@ mod admin;
 mod client;
 mod command_line;
 mod connect;
+mod crowd;
 #[path = "../../src/geo/testing.rs"]
 mod databases;
 mod faults;

@@ -288,7 +288,7 @@ prop_compose! {
     ) -> Candidate {
         let place = Place { asn, country, pid: asn.map(Pid) };
         let address = network.map(|network| Ipv4Addr::new(192, 0, network, n).into());
-        let member = Member { nat, address, slots, degree, playhead, place, tried, ..Member::new(peer(n), NOW) };
+        let member = Member { nat, slots, degree, playhead, address, place, tried, ..Member::new(peer(n), NOW) };
         Candidate {
             ranked: Ranked { member, score: Score::from_fixed(score), seen: NOW },
             held: Held { slots: held, to_caller, is_busy },
