@@ -226,11 +226,11 @@ impl Serialize for Secret {
 impl Config {
     /// Reads the defaults, the file where given, and the environment; says everything that is wrong at once.
     pub fn load(file: Option<&Path>) -> anyhow::Result<Self> {
-        let file = match file {
-            None => String::new(),
-            Some(path) => std::fs::read_to_string(path)
-                .with_context(|| format!("the configuration file {} cannot be read", path.display()))?,
+        let read = |path: &Path| {
+            std::fs::read_to_string(path)
+                .with_context(|| format!("the configuration file {} cannot be read", path.display()))
         };
+        let file = file.map(read).transpose()?.unwrap_or_default();
         Self::from_text_and(&file, environment())
     }
 

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use dashmap::DashMap;
 
+use super::Ranking;
 use crate::domain::{
     PeerId, Timestamp,
     introductions::{Held, Introduced},
@@ -50,6 +51,19 @@ impl Introductions {
             stays
         });
         self.targets.load(Relaxed)
+    }
+}
+
+impl Ranking {
+    /// What is reserved of `target` for others than `caller`.
+    pub fn held(&self, target: PeerId, caller: PeerId) -> Held {
+        self.introductions.held(target, caller, self.clock.now(), self.live_nodes())
+    }
+
+    /// Introduces `target` to `caller`: one of its slots is reserved for a moment. Says whether it may be introduced now;
+    /// with `insist`, however many introductions it has had.
+    pub fn introduce(&self, target: PeerId, caller: PeerId, insist: bool) -> bool {
+        self.introductions.hold(target, caller, insist, self.clock.now(), self.live_nodes())
     }
 }
 

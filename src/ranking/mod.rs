@@ -32,9 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
-    domain::{
-        Member, PeerId, Ranked, Receipt, Score, SwarmId, Totals, Whereabouts, evidence::Source, introductions::Held,
-    },
+    domain::{Member, PeerId, Ranked, Receipt, Score, SwarmId, Totals, Whereabouts, evidence::Source},
     store::{Found, Gone, LISTED_FOR, Store, StoreError},
 };
 
@@ -250,17 +248,6 @@ impl Ranking {
             }
         }
         was_member
-    }
-
-    /// What is reserved of `target` for others than `caller`.
-    pub fn held(&self, target: PeerId, caller: PeerId) -> Held {
-        self.introductions.held(target, caller, self.clock.now(), self.live_nodes())
-    }
-
-    /// Introduces `target` to `caller`: one of its slots is reserved for a moment. Says whether it may be introduced now;
-    /// with `insist`, however many introductions it has had.
-    pub fn introduce(&self, target: PeerId, caller: PeerId, insist: bool) -> bool {
-        self.introductions.hold(target, caller, insist, self.clock.now(), self.live_nodes())
     }
 
     /// Whether the peer is known to have left and not come back. No round trip.

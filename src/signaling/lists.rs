@@ -2,7 +2,7 @@
 
 use crate::{
     domain::{
-        Member, Nat, PeerId, Policy, Ranked, SwarmId, Whereabouts,
+        Member, Nat, PeerId, Ranked, SwarmId, Whereabouts,
         introductions::Held,
         selection::{self, CANDIDATES, Drawn, Reservations, Terrain, Verdict, Wish},
         ticket::{Permit, TicketKind},
@@ -16,8 +16,6 @@ use crate::{
 const NEXT_MS: u64 = 15_000;
 /// And after a shorter one.
 const NEXT_SHORT_MS: u64 = 5_000;
-/// Links that a peer takes which does not say: the usual `degree_max`.
-const USUAL_SLOTS: usize = 12;
 /// Whatever there is to do: a call is a sign of life too.
 const NEXT_AT_MOST_MS: u64 = 40_000;
 
@@ -66,7 +64,8 @@ impl Signaling {
         wish: &Wish<'_>,
         explain: bool,
     ) -> PeerList {
-        let drawn = self.draw(found.candidates, wish, &mut Introducing { ranking: &self.ranking, caller: caller.peer });
+        let drawn =
+            self.draw(swarm, found.candidates, wish, &mut Introducing { ranking: &self.ranking, caller: caller.peer });
         let expires = self.clock.now() + self.ticket_ttl;
         let entry = |(Ranked { member, score, .. }, verdict): (&Ranked, &Verdict)| {
             let same_address = member.address.is_some() && member.address == caller.session.address;
@@ -103,20 +102,27 @@ impl Signaling {
             nat: asker.nat,
             playhead: asker.playhead_at(now),
             urgent: false,
-            want: Policy::default().want.into(),
+            want: self.policy_of(swarm).want.into(),
             exclude: &[],
         };
         let candidates = self.ranking.look(swarm, snapshot, &wish.at, wish.sample());
-        let drawn = self.draw(candidates, &wish, &mut Looking { ranking: &self.ranking, caller: asker.peer });
+        let drawn = self.draw(swarm, candidates, &wish, &mut Looking { ranking: &self.ranking, caller: asker.peer });
         drawn.listed().chain(drawn.others()).map(explained).collect()
     }
 
     /// Draws a list by what is known now.
-    fn draw(&self, mut candidates: Vec<Ranked>, wish: &Wish<'_>, reservations: &mut impl Reservations) -> Drawn {
+    fn draw(
+        &self,
+        swarm: &SwarmId,
+        mut candidates: Vec<Ranked>,
+        wish: &Wish<'_>,
+        reservations: &mut impl Reservations,
+    ) -> Drawn {
         candidates.retain(|ranked| wish.admits(ranked));
         candidates.truncate(CANDIDATES);
+        let slots = self.policy_of(swarm).degree_max.into();
         let (costs, pairs) = (self.geo.costs(), self.ranking.pairs());
-        let terrain = Terrain { costs: &costs, pairs: &pairs, slots: USUAL_SLOTS, now: self.clock.now() };
+        let terrain = Terrain { costs: &costs, pairs: &pairs, slots, now: self.clock.now() };
         selection::choose(candidates, wish, &terrain, &mut rand::rng(), reservations)
     }
 }

@@ -104,6 +104,11 @@ impl Signaling {
         policy.stretched(self.overload.factor())
     }
 
+    /// The policy of a swarm, whoever is in it.
+    fn policy_of(&self, swarm: &SwarmId) -> Policy {
+        self.ranking.policy(swarm).map_or_else(Policy::default, |overrides| Policy::default().steered(&overrides))
+    }
+
     /// Whether the operator has turned uploading off in a swarm.
     fn is_off(&self, swarm: &SwarmId) -> bool {
         self.ranking.policy(swarm).is_some_and(|overrides| overrides.upload == Some(false))
