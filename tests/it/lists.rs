@@ -18,6 +18,9 @@ over_both_transports! {
     who_leaves_or_falls_silent_is_not_listed,
     who_is_no_member_is_told,
     one_public_address_is_near,
+    who_cannot_be_reached_is_not_listed,
+    reasons_are_given_to_who_may_ask,
+    who_is_about_to_run_out_gets_who_is_ahead,
     a_fifth_swarm_is_refused,
     bad_calls_get_their_code_and_the_connection_stays,
     an_expired_session_gets_401,
@@ -126,6 +129,75 @@ async fn one_public_address_is_near(transport: Transport) {
     assert!(again["peers"].as_array().unwrap().iter().all(|entry| entry["near"] == "far"), "unknown is not the same");
     let shown = world.admin("/swarms/s").await.1.to_string();
     assert!(!list.to_string().contains("192.0.2") && !shown.contains("192.0.2"));
+}
+
+async fn who_cannot_be_reached_is_not_listed(transport: Transport) {
+    let world = World::start(transport).await;
+    let join = async |nat: &str| {
+        let peer = world.peer().await;
+        let list = peer.rpc("join", json!({ "swarm": "s", "net": { "nat": nat } })).await.unwrap();
+        (peer, list)
+    };
+    let (ann, _) = join("apdm").await;
+    let (bob, list) = join("apdm").await;
+    assert_eq!((peers(&list), &list["swarm_size"]), (HashSet::new(), &json!(2)), "two such NATs let nothing through");
+    let (cem, list) = join("eim").await;
+    assert_eq!(peers(&list), HashSet::from([ann.peer.clone(), bob.peer.clone()]));
+    let list = ann.rpc("peers", json!({ "swarm": "s" })).await.unwrap();
+    assert_eq!(peers(&list), HashSet::from([cem.peer]));
+}
+
+async fn reasons_are_given_to_who_may_ask(transport: Transport) {
+    let world = World::start(transport).await;
+    let ann = world.joined().await;
+    assert_eq!(ann.refusal("peers", json!({ "swarm": "s", "explain": true })).await, 403);
+    let token = world.sign(&Claims { explain: true, ..world.claims(&["s"]) });
+    let bob = world.connect(json!({ "v": 1, "token": token })).await;
+    bob.rpc("join", json!({ "swarm": "s", "want": 0, "net": { "nat": "apdm" } })).await.unwrap();
+    let cem = world.peer().await;
+    cem.rpc("join", json!({ "swarm": "s", "want": 0, "net": { "nat": "apdm" } })).await.unwrap();
+    let list = bob.rpc("peers", json!({ "swarm": "s", "want": 1, "explain": true })).await.unwrap();
+    let [listed, other] = [&list["peers"][0], &list["others"][0]];
+    assert_eq!((&listed["peer"], &other["peer"]), (&json!(ann.peer), &json!(cem.peer)), "{list}");
+    assert_eq!(other["reasons"], json!({ "fate": "nat" }));
+    let reasons = &listed["reasons"];
+    let factors = ["score", "locality", "nat", "free", "content"].map(|factor| reasons[factor].as_f64().unwrap());
+    assert!((factors.iter().product::<f64>() - reasons["weight"].as_f64().unwrap()).abs() < 1e-6, "{reasons}");
+    assert!(["drawn", "explored"].contains(&reasons["fate"].as_str().unwrap()));
+    let plain = bob.rpc("peers", json!({ "swarm": "s", "want": 1 })).await.unwrap();
+    assert!(plain.get("others").is_none() && plain["peers"][0].get("reasons").is_none());
+
+    // And to operators, of anybody.
+    let (status, shown) = world.admin(&format!("/swarms/s/explain?peer={}", cem.peer)).await;
+    let fates: HashSet<_> = shown["candidates"]
+        .as_array()
+        .unwrap_or_else(|| panic!("{shown}"))
+        .iter()
+        .map(|candidate| (candidate["peer"].as_str().unwrap(), candidate["reasons"]["fate"].as_str().unwrap() == "nat"))
+        .collect();
+    assert_eq!((status, fates), (200, HashSet::from([(ann.peer.as_str(), false), (bob.peer.as_str(), true)])));
+    for (query, status) in [("", 400), ("?peer=me", 400), ("?peer=AAAAAAAAAAAAAAAAAAAAAA", 404)] {
+        assert_eq!(world.admin(&format!("/swarms/s/explain{query}")).await.0, status, "{query}");
+    }
+}
+
+async fn who_is_about_to_run_out_gets_who_is_ahead(transport: Transport) {
+    let world = World::start(transport).await;
+    let join = async |playhead: f64| {
+        let peer = world.peer().await;
+        peer.rpc("join", json!({ "swarm": "s", "want": 0, "playhead": playhead })).await.unwrap();
+        peer
+    };
+    let (behind, ahead, lost) = (join(80.0).await, join(130.0).await, join(5000.0).await);
+    let ann = join(100.0).await;
+    let list = ann.rpc("peers", json!({ "swarm": "s", "want": 2, "urgent": true })).await.unwrap();
+    assert_eq!(peers(&list), HashSet::from([ahead.peer.clone()]), "half of what is wanted will do");
+    world.clock.advance(Duration::from_secs(15));
+    let list = ann.rpc("peers", json!({ "swarm": "s", "want": 2, "playhead": 115.0 })).await.unwrap();
+    assert_eq!(peers(&list), HashSet::from([ahead.peer.clone(), behind.peer.clone()]), "both are near enough");
+    world.clock.advance(Duration::from_secs(15));
+    let list = ann.rpc("peers", json!({ "swarm": "s", "want": 2, "playhead": 5010.0 })).await.unwrap();
+    assert_eq!(peers(&list), HashSet::from([lost.peer]), "it has jumped there");
 }
 
 async fn who_is_no_member_is_told(transport: Transport) {

@@ -191,3 +191,71 @@ async fn without_redis_the_service_goes_on_and_says_so() {
         })
         .await;
 }
+
+/// What a viewer says of itself in its n-th report.
+fn report(n: u64, receipts: Value) -> Value {
+    json!({
+        "swarm": "s", "epoch": 0, "seq": n, "up_bytes": n * 1_048_576, "down_bytes": n * 3_145_728, "http_bytes": n * 1_048_576,
+        "rebuffers": 0, "degree": 1, "receipts": receipts,
+    })
+}
+
+#[tokio::test]
+async fn what_an_operator_changes_on_one_node_holds_on_the_other() {
+    let (one, two) = two_nodes().await;
+    let bob = two.joined().await;
+    let tag = bob.reply["data"]["policy"]["tag"].clone();
+    let (status, answer) = one.ask("PUT", "/swarms/s/policy", r#"{"degree_max": 5}"#).await;
+    assert_eq!((status, &answer["policy"]["degree_max"]), (200, &json!(5)), "{answer}");
+    let mut seq = 0;
+    two.eventually("the policy has come with a report", async || {
+        seq += 1;
+        let mut report = report(seq, json!([]));
+        report["policy"] = tag.clone();
+        bob.rpc("report", report).await.unwrap()["policy"]["degree_max"] == 5
+    })
+    .await;
+    assert_eq!(two.ask("DELETE", "/swarms/s/policy", "").await.0, 200);
+    one.eventually("it is gone", async || one.admin("/swarms/s/policy").await.1["changes"].is_null()).await;
+}
+
+#[tokio::test]
+async fn whichever_node_hears_a_report_bytes_and_attempts_count_once() {
+    let (one, two) = two_nodes().await;
+    let (ann, bob) = (one.joined().await, two.peer().await);
+    bob.rpc("join", json!({ "swarm": "s", "net": { "nat": "eim" } })).await.unwrap();
+    let ticket = bob.ticket_for("s", &ann.peer).await;
+    let receipt = json!([{
+        "peer": ann.peer, "ticket": ticket, "connected": true, "connect_ms": 250, "bytes": 1_048_576, "busy_ms": 900, "ok": 1,
+        "timeout": 0, "bad": 0,
+    }]);
+    // The same peer, as if the balancer sent its calls here and there.
+    let resume = &bob.reply["data"]["resume"];
+    let elsewhere = one.connect(json!({ "v": 1, "token": one.token(&["s", "movie/*"]), "resume": resume })).await;
+    assert_eq!(elsewhere.peer, bob.peer);
+    for (n, peer) in [(1, &bob), (2, &elsewhere), (3, &elsewhere)] {
+        for world in [&one, &two] {
+            world.clock.advance(Duration::from_secs(10));
+        }
+        peer.rpc("report", report(n, receipt.clone())).await.unwrap();
+        let p2p = n * 3_145_728;
+        one.eventually("it is counted", async || {
+            one.admin("/swarms/s").await.1["offload"]["p2p_bytes"].as_u64().is_some_and(|bytes| bytes >= p2p)
+        })
+        .await;
+    }
+    for world in [&one, &two] {
+        let offload = world.admin("/swarms/s").await.1["offload"].clone();
+        assert_eq!(
+            (&offload["p2p_bytes"], &offload["http_bytes"]),
+            (&json!(9_437_184), &json!(3_145_728)),
+            "{offload}"
+        );
+        assert_eq!((&offload["ratio"], &offload["connects"]), (&json!(0.75), &json!(1)), "{offload}");
+        world
+            .eventually("the attempt is known", async || {
+                world.admin("/nat").await.1["classes"]["eim"]["unknown"]["opened"] == 1.0
+            })
+            .await;
+    }
+}
