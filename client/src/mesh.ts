@@ -69,6 +69,11 @@ export class Mesh implements SessionHost {
     return Math.max(0, this.#terms.policy.degreeTarget - this.#sessions.size);
   }
 
+  /** How many more it allows. */
+  get room(): number {
+    return Math.max(0, this.#terms.policy.degreeMax - this.#sessions.size);
+  }
+
   /** How connections are made. */
   get rtc(): RTCConfiguration {
     return this.#terms.rtc;
@@ -98,13 +103,13 @@ export class Mesh implements SessionHost {
     }
   }
 
-  /** Offers to those of a list that are new, as many as are missing, all in one call. */
-  try(peers: readonly Listed[]): void {
+  /** Offers to those of a list that are new, at most so many, all in one call. */
+  try(peers: readonly Listed[], most = this.missing): void {
     const now = Date.now();
     const fresh = peers.filter(
       ({ peer }) => peer !== this.#terms.own && !this.has(peer) && !this.#avoided.has(now, peer),
     );
-    this.#offer(fresh.slice(0, this.missing));
+    this.#offer(fresh.slice(0, most));
   }
 
   /** A signal came in. Those that are repeats, late, or for nobody are dropped here. */

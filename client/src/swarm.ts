@@ -301,7 +301,8 @@ export class Swarm {
 
   async #ask(urgent: boolean): Promise<number> {
     const list = await this.#list("peers", { ...this.#account.forPeers(), ...(urgent && { urgent }) });
-    this.#take(list);
+    // Whose buffer runs dry takes more links than it aims at.
+    this.#take(list, urgent ? this.#mesh.room : undefined);
     // It may have forgotten everybody, so not all at once.
     if (!list.joined) this.#timers.after(REJOIN_MS * Math.random(), () => void this.#joiner.start());
     return list.nextMs;
@@ -313,20 +314,20 @@ export class Swarm {
     if (!error.temporary && error.code !== 401) void this.#joiner.start();
   }
 
-  /** Asks for those who are missing, as far as the policy allows, but not for whom we have or try: in `join`, `first`. */
-  async #list(method: "join" | "peers", about: object): Promise<PeerList> {
-    const want = Math.min(this.#mesh.missing, this.policy.want, LIMITS.want);
+  /** Asks for so many, as far as the policy allows, but not for whom we have or try: in `join`, `first`. */
+  async #list(method: "join" | "peers", about: { urgent?: boolean }): Promise<PeerList> {
+    const want = Math.min(about.urgent ? this.#mesh.room : this.#mesh.missing, this.policy.want, LIMITS.want);
     const request = { swarm: this.name, want, exclude: this.#mesh.exclude(), ...about };
     return readPeers(await this.#gateway.call(method, request));
   }
 
-  #take(list: PeerList): void {
+  #take(list: PeerList, most?: number): void {
     if (this.#state === "left") return;
     const kept = [...this.#peers].filter(([peer]) => this.#mesh.has(peer));
     const listed = list.peers.map(({ peer, score, near }) => [peer, { peer, score, near }] as const);
     this.#peers = new Map([...kept, ...listed]);
     this.#size = list.size;
-    this.#mesh.try(list.peers);
+    this.#mesh.try(list.peers, most);
     this.#emitter.emit("peers", this.#peers);
   }
 

@@ -60,6 +60,17 @@ scene("who is in a hurry says so, also while a call without hurry is under way",
   );
 });
 
+scene("who is in a hurry takes more links than it aims at, up to the most that it may have", async (stage) => {
+  stage.policy = { degreeTarget: 1, degreeMax: 3 };
+  await begin(stage, listed("a"));
+  stage.lists.peers = listed("b", "c", "d");
+  await stage.swarm.refresh();
+  assert.deepEqual([last(stage, "peers").want, stage.connections.length], [0, 1]);
+  await stage.swarm.refresh({ urgent: true });
+  await settle();
+  assert.deepEqual([last(stage, "peers").want, stage.connections.length], [2, 3]);
+});
+
 scene("slots and bitrate go with the join, as numbers that the server takes", async (stage) => {
   await begin(stage, [], { slots: 1e9, bitrateKbps: 3500.6 });
   const { slots, bitrate_kbps } = last(stage, "join");
