@@ -162,7 +162,7 @@ impl Ranking {
         let view = self.view(swarm)?;
         self.enter(peer, swarm)?;
         let ranked = Ranked { member: member.clone(), score, seen: now };
-        let may_ask = view.ask(now);
+        let may_ask = view.state().ask(now);
         let answer = if view.is_large() || !may_ask {
             None
         } else {
@@ -198,8 +198,7 @@ impl Ranking {
     ) -> Result<Listing, RankingError> {
         let now = self.clock.now();
         let view = self.view(swarm)?;
-        let may_ask = view.ask(now);
-        view.state().hear(caller, now);
+        let may_ask = view.state().hear_asking(caller, now);
         if view.is_large() || !may_ask {
             return Ok(self.own_listing(&view, &near, caller, sample));
         }

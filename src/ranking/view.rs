@@ -97,14 +97,6 @@ impl View {
         self.snapshot.load().offered() > SMALL
     }
 
-    /// Somebody wants a list. Says whether the store may be asked.
-    pub fn ask(&self, now: Timestamp) -> bool {
-        let mut state = self.state.write();
-        state.used = state.used.max(now);
-        state.asked = Some(Instant::now());
-        state.may_ask()
-    }
-
     /// What changes. Held to the end of the statement that asks for it: never twice in one.
     pub fn state(&self) -> RwLockWriteGuard<'_, State> {
         self.state.write()
@@ -187,6 +179,19 @@ impl View {
 }
 
 impl State {
+    /// Somebody wants a list. Says whether the store may be asked.
+    pub fn ask(&mut self, now: Timestamp) -> bool {
+        self.used = self.used.max(now);
+        self.asked = Some(Instant::now());
+        self.may_ask()
+    }
+
+    /// The same of a member: a sign of life.
+    pub fn hear_asking(&mut self, peer: PeerId, now: Timestamp) -> bool {
+        self.hear(peer, now);
+        self.ask(now)
+    }
+
     /// A sign of life.
     pub fn hear(&mut self, peer: PeerId, now: Timestamp) {
         self.used = self.used.max(now);
