@@ -14,7 +14,9 @@ use crate::{
     faults, history,
     load::{self, Options, Plan, address, any_seed},
     measure::Process,
-    sdp, stack,
+    sdp,
+    sim::command::Sim,
+    stack,
 };
 
 /// Most clients of a run: a Centrifugo node on a small machine, and the ports of one address.
@@ -38,6 +40,8 @@ enum Command {
     Load(Box<Load>),
     /// Start two backends behind a balancer, break something under load, and check every signal
     Fault(Box<Fault>),
+    /// Simulate who meets whom, with the selection and scores of the server, beside other strategies
+    Sim(Box<Sim>),
     /// Check a history that --history wrote
     Check {
         /// The history
@@ -237,6 +241,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Load(load) => run_load(*load).await,
         Command::Fault(fault) => run_fault(*fault).await,
+        Command::Sim(sim) => run_sim(&sim),
         Command::Check { file, json } => check(&file, json),
     }
 }
@@ -275,6 +280,12 @@ async fn run_fault(fault: Fault) -> anyhow::Result<ExitCode> {
     let verdict = faults::run(fault.scenario, times, &options, &stack).await?;
     tell(&verdict.table(), verdict.json(), fault.common.json)?;
     Ok(status(verdict.complaints.is_empty()))
+}
+
+fn run_sim(sim: &Sim) -> anyhow::Result<ExitCode> {
+    let (table, results) = sim.run()?;
+    tell(&table, results, sim.json.clone())?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn check(file: &std::path::Path, json: Option<PathBuf>) -> anyhow::Result<ExitCode> {

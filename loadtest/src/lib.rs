@@ -17,6 +17,7 @@ pub mod prober;
 pub mod report;
 pub mod sdp;
 pub mod session;
+pub mod sim;
 pub mod stack;
 pub mod tally;
 pub mod wire;

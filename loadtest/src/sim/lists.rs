@@ -1,0 +1,165 @@
+//! How the server answers who wants peers, by strategy. The lists of ours are made as `ranking/view.rs` and
+//! `signaling/lists.rs` make them.
+
+use rand::{RngExt, rngs::StdRng, seq::index};
+use starling::{
+    domain::{
+        CostMap, PeerId, Ranked, Score,
+        costs,
+        introductions::Held,
+        selection::{self, Candidate, Terrain, Wish},
+    },
+};
+
+use super::{
+    backend::{Backend, clock},
+    population::number,
+    strategies::{Strategy, Without},
+    viewers::DEGREE_MAX,
+};
+
+/// How many the oracle looks at.
+const ORACLE_SEES: usize = 256;
+
+/// Somebody wants peers.
+#[derive(Debug)]
+pub struct Ask<'a> {
+    /// Who.
+    pub caller: u32,
+    /// How many.
+    pub want: usize,
+    /// But not these.
+    pub exclude: &'a [PeerId],
+    /// When, in milliseconds.
+    pub now: u32,
+}
+
+impl Backend<'_> {
+    /// A list. `worth` is what only the oracle may ask: how good a link to somebody would be, at this moment, in truth.
+    pub fn list(&mut self, ask: &Ask<'_>, worth: impl Fn(u32) -> f64, rng: &mut StdRng) -> Vec<u32> {
+        self.hear(ask.caller, ask.now);
+        if ask.want == 0 {
+            return Vec::new();
+        }
+        match self.strategy {
+            Strategy::Random => self.random(ask, rng),
+            Strategy::TopK => self.top_k(ask),
+            Strategy::Starling => self.starling(ask, rng),
+            Strategy::Oracle => self.oracle(ask, worth, rng),
+        }
+    }
+
+    /// Each as likely as any other.
+    fn random(&mut self, ask: &Ask<'_>, rng: &mut StdRng) -> Vec<u32> {
+        let mut found: Vec<u32> = Vec::with_capacity(ask.want);
+        for _ in 0..ask.want * 8 {
+            if found.len() == ask.want || self.listed.is_empty() {
+                break;
+            }
+            let at = rng.random_range(0..self.listed.len());
+            let peer = self.listed[at];
+            if !self.is_alive(peer, ask.now) {
+                self.listed.swap_remove(at);
+            } else if peer != ask.caller && !found.contains(&peer) && !ask.exclude.contains(&self.id(peer)) {
+                found.push(peer);
+            }
+        }
+        found
+    }
+
+    fn top_k(&self, ask: &Ask<'_>) -> Vec<u32> {
+        // Until there is a copy, those who came first.
+        let best = if self.best.is_empty() { &self.own } else { &self.best };
+        let good = |peer: &&u32| {
+            **peer != ask.caller
+                && self.is_alive(**peer, ask.now)
+                && self.population.viewers[**peer as usize].may_upload()
+                && !ask.exclude.contains(&self.id(**peer))
+        };
+        best.iter().filter(good).take(ask.want).copied().collect()
+    }
+
+    fn starling(&mut self, ask: &Ask<'_>, rng: &mut StdRng) -> Vec<u32> {
+        let Ask { caller, want, exclude, now } = *ask;
+        let viewer = &self.population.viewers[caller as usize];
+        let seen = self.row_of(viewer, now).member;
+        let wish = Wish {
+            caller: viewer.id,
+            at: seen.whereabouts(),
+            nat: seen.nat,
+            playhead: seen.playhead,
+            urgent: false,
+            want,
+            exclude,
+        };
+        let remembers = self.without != Without::Reservations;
+        let held = |peer: PeerId| {
+            let introduced = &self.introduced[number(peer)];
+            if remembers { introduced.held(viewer.id, clock(now), 1) } else { Held::default() }
+        };
+        let candidates = self
+            .sample(&wish, wish.sample(), now, rng)
+            .into_iter()
+            .map(|ranked| Candidate { held: held(ranked.member.peer), ranked })
+            .collect();
+        let costs = CostMap::default();
+        let terrain = Terrain { costs: &costs, pairs: &self.pairs, slots: DEGREE_MAX, now: clock(now) };
+        let introduced = &mut self.introduced;
+        let reserve = |peer| !remembers || introduced[number(peer)].hold(viewer.id, clock(now), 1);
+        let listed = selection::choose(candidates, &wish, &terrain, rng, reserve);
+        listed.into_iter().map(|ranked| number(ranked.member.peer) as u32).collect()
+    }
+
+    /// Candidates from the copy, and who joined since: as `View::sample`.
+    fn sample(&self, wish: &Wish<'_>, amount: usize, now: u32, rng: &mut StdRng) -> Vec<Ranked> {
+        let may_be_listed = |row: &Ranked| {
+            let peer = number(row.member.peer) as u32;
+            self.is_alive(peer, now) && wish.admits(row)
+        };
+        let mut candidates = self.snapshot.sample(&wish.at, amount, rng, |row| {
+            !self.is_own[number(row.member.peer)] && may_be_listed(row)
+        });
+        let fresh = index::sample(rng, self.own.len(), amount.min(self.own.len()));
+        for at in fresh {
+            let row = self.row(self.own[at], now);
+            if row.score == Score::ZERO || !may_be_listed(&row) {
+                continue;
+            }
+            if candidates.len() < amount {
+                candidates.push(row);
+            } else if rng.random_range(0..self.snapshot.offered() + self.own.len()) < self.own.len() {
+                let at = rng.random_range(0..candidates.len());
+                candidates[at] = row;
+            }
+        }
+        candidates
+    }
+
+    fn oracle(&self, ask: &Ask<'_>, worth: impl Fn(u32) -> f64, rng: &mut StdRng) -> Vec<u32> {
+        let Ask { caller, want, exclude, now } = *ask;
+        let viewer = &self.population.viewers[caller as usize];
+        let at = self.row_of(viewer, now).member.whereabouts();
+        let wish = Wish {
+            caller: viewer.id,
+            at,
+            nat: viewer.nat,
+            playhead: None,
+            urgent: false,
+            want,
+            exclude,
+        };
+        let costs = CostMap::default();
+        let mut worths: Vec<(f64, u32)> = self
+            .sample(&wish, ORACLE_SEES, now, rng)
+            .iter()
+            .map(|row| {
+                let peer = number(row.member.peer) as u32;
+                let locality = costs::locality(costs.cost(&row.member.whereabouts(), &at));
+                (worth(peer) * f64::from(locality), peer)
+            })
+            .filter(|(worth, _)| *worth > 0.0)
+            .collect();
+        worths.sort_by(|(one, _), (other, _)| other.total_cmp(one));
+        worths.into_iter().take(want).map(|(_, peer)| peer).collect()
+    }
+}
