@@ -1,5 +1,9 @@
 //! What came of a run.
 
+use std::collections::BTreeMap;
+
+use starling::domain::Nat;
+
 /// What became of an attempt at a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
@@ -20,6 +24,9 @@ pub enum End {
 pub struct Outcome {
     /// Attempts by what became of them, in the order of [`End`].
     pub ends: [u64; 5],
+    /// Attempts that both sides lived to see the end of, and links, by how the NATs of who offered and who was offered to
+    /// really behave.
+    pub by_nat: BTreeMap<(Nat, Nat), (u64, u64)>,
     /// From peers, in whole and right segments.
     pub p2p: f64,
     /// Of that, from another network.

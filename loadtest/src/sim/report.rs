@@ -116,7 +116,15 @@ pub fn json(comparison: &Comparison, results: &[Result]) -> Value {
             .zip(result.measures())
             .map(|(seed, measures)| json!({ "seed": seed, "measures": measures }))
             .collect();
+        let by_nat: Vec<_> = result
+            .by_nat()
+            .into_iter()
+            .map(|((offers, answers), (attempts, links))| {
+                json!({ "offers": offers, "answers": answers, "attempts": attempts, "links": links })
+            })
+            .collect();
         json!({
+            "by_nat": by_nat,
             "part": format!("{:?}", result.case.part).to_lowercase(),
             "name": result.case.name,
             "strategy": result.case.strategy.name(),

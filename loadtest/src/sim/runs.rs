@@ -1,11 +1,15 @@
 //! The runs of a comparison: each case once per seed, on as many threads as asked for.
 
-use std::sync::{
-    Mutex,
-    atomic::{AtomicUsize, Ordering::Relaxed},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
+use starling::domain::Nat;
 
 use super::{
     Scenario, Shape,
@@ -60,6 +64,16 @@ impl Result {
     /// Their means.
     pub fn mean(&self) -> Measures {
         Measures::over(&self.measures(), mean)
+    }
+
+    /// Attempts and links of all seeds by how the NATs of both sides really behave.
+    pub fn by_nat(&self) -> BTreeMap<(Nat, Nat), (u64, u64)> {
+        let mut sums: BTreeMap<_, (u64, u64)> = BTreeMap::new();
+        for (pair, (attempts, links)) in self.outcomes.iter().flat_map(|outcome| &outcome.by_nat) {
+            let sum = sums.entry(*pair).or_default();
+            *sum = (sum.0 + attempts, sum.1 + links);
+        }
+        sums
     }
 
     /// The least of each.

@@ -226,6 +226,10 @@ impl<'a> World<'a> {
             clients[one as usize].sessions.iter().any(|session| session.with == other && !session.is_open)
         };
         let [offers, answers] = [(from, to), (to, from)].map(|(one, other)| is_trying(&self.clients, one, other));
+        if offers && answers {
+            let tried = self.outcome.by_nat.entry((self.viewer(from).nat, self.viewer(to).nat)).or_default();
+            *tried = (tried.0 + 1, tried.1 + u64::from(end == End::Opened));
+        }
         if offers {
             self.outcome.ended(if end == End::Opened && !answers { End::Gone } else { end });
         }
