@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check page picture bench-links bench-relay bench-signal bench-list bench-ranker load fault clean
+.PHONY: help demo test check page picture bench-links bench-relay bench-signal bench-list bench-ranker load fault sim clean
 
 # Options of what is run, such as ARGS="--port 18080" for `make demo`.
 ARGS ?=
@@ -81,6 +81,12 @@ fault: ## two backends; kill, restart and stall them, the gateway and Redis unde
 		kill-redis-master stall-redis-master failover-redis lose-redis reshard-redis; do \
 		timeout 300 target/release/starling-load fault $$scenario --byes --trickle 3 $(ARGS); \
 	done
+
+sim: ## who meets whom: strategies side by side with 10,000 viewers, and ours without each part. ARGS as `starling-load sim` takes them
+	@scripts/need cargo
+	@cargo build --release -p starling-load && mkdir -p target/sim && \
+	target/release/starling-load sim --ablations --html target/sim/report.html --plots target/sim $(ARGS) && \
+	echo "The report is target/sim/report.html"
 
 clean: ## remove what was built and installed here
 	@scripts/redis-cluster stop

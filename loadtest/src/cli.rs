@@ -26,7 +26,7 @@ const LONGEST: Duration = Duration::from_mins(10);
 /// The beginning of the names of swarms.
 const SWARMS: &str = "load/";
 
-/// Load and faults for Starling, and the check that nothing acknowledged is lost.
+/// Load and faults for Starling, the check that nothing acknowledged is lost, and a simulator of who meets whom.
 #[derive(Parser)]
 #[command(version)]
 pub struct Cli {

@@ -2,6 +2,7 @@
 //!
 //! `client` speaks to the gateway, `peer` behaves as a page does, `load` plans who offers when, `history` keeps what
 //! happened, `checker` judges it, `stack` starts everything on loopback (`cluster` a Redis Cluster), `faults` breaks it.
+//! `sim` simulates who meets whom, without any of that.
 
 pub mod checker;
 pub mod cli;

@@ -12,9 +12,13 @@ pub const COUNTRIES: usize = 30;
 pub const NETWORKS: usize = 400;
 /// Fewest in a country.
 pub const LEAST_NETWORKS: usize = 4;
-/// How uneven countries and the networks in one are: Zipf's law. With 1.2 the largest of 13 networks has 38 % of a country
-/// and the first five 80 %, as the market shares that the OECD broadband portal and the ITU publish for fixed lines.
-pub const ZIPF: f64 = 1.2;
+/// How uneven countries are: Zipf's law (assumed; the largest has a third of the audience). What is watched at home only has
+/// more of it there, which makes locality easier.
+pub const ZIPF_COUNTRIES: f64 = 1.2;
+/// And the networks of one country: with 1.5 the largest has some 40 % of it, the first five three quarters, and two of its
+/// viewers share one with a chance of 0.2, as the market shares of fixed broadband have it (about 0.17 in the US, 0.25 in
+/// Germany and France, by the figures of regulators).
+pub const ZIPF_NETWORKS: f64 = 1.5;
 /// Every so many-th network of a country is one of mobile phones.
 pub const MOBILE_EVERY: usize = 3;
 
@@ -25,7 +29,7 @@ pub const CELLULAR: f64 = 0.2;
 /// Kinds of NAT at home. That 64 % of peers are behind a NAT that hole punching works for, and some 10 to 15 % have none
 /// that hinders, is what Halkes and Pouwelse found (UDP NAT and Firewall Puncturing in the Wild, 2011); that mapping is
 /// endpoint-independent in 8 of 10 devices, Ford, Srisuresh and Kegel (2005, cited in RFC 5128).
-pub const FIXED_NATS: [(Nat, f64); 4] = [(Nat::Open, 0.09), (Nat::Eim, 0.70), (Nat::Apdm, 0.16), (Nat::Blocked, 0.05)];
+pub const FIXED_NATS: [(Nat, f64); 4] = [(Nat::Open, 0.09), (Nat::Eim, 0.71), (Nat::Apdm, 0.15), (Nat::Blocked, 0.05)];
 /// And of mobile carriers, where NATs that map by destination are usual (Richter et al.: A Multi-perspective Analysis of
 /// Carrier-Grade NAT Deployment, IMC 2016, section 6).
 pub const MOBILE_NATS: [(Nat, f64); 4] = [(Nat::Open, 0.04), (Nat::Eim, 0.46), (Nat::Apdm, 0.48), (Nat::Blocked, 0.02)];
@@ -33,26 +37,29 @@ pub const MOBILE_NATS: [(Nat, f64); 4] = [(Nat::Open, 0.04), (Nat::Eim, 0.46), (
 pub const UNKNOWN: f64 = 0.1;
 
 /// The true chance that two that are there, and not full, get a link. It is not the server's table, and the server does not
-/// know it. Two that map endpoint-independently meet by design (RFC 5128, section 3.3), so what fails are firewalls and
-/// old routers: Halkes and Pouwelse saw "more than 80 %" succeed with a simple protocol in 2010, which [`FILTERED`] and
-/// [`ODD_PAIRS`] bring these numbers near; ICE tries for longer and by more ways.
+/// know it. Together with [`FILTERED`] and [`ODD_PAIRS`] it was set so that two random viewers behind NATs that let UDP
+/// through meet in 7 of 10 attempts: 70 % (give or take 7.1) is what Trautwein et al. measured in 4.4 million attempts at
+/// 85,000 networks (Challenging Tribal Knowledge: Large Scale Measurement Campaign on Decentralized NAT Traversal, 2025).
+/// Two that map endpoint-independently meet by design (RFC 5128, section 3.3), so there it is firewalls that fail; against
+/// mapping by destination it depends on the other side's filtering. What came of a pair once comes of it again: 97.6 % of
+/// the links there opened with the first attempt.
 pub const fn truth(one: Nat, other: Nat) -> f64 {
     use Nat::{Apdm, Eim, Open};
     match (one, other) {
         (Open, Open) => 0.97,
         (Open, Eim) | (Eim, Open) => 0.96,
         (Open, Apdm) | (Apdm, Open) => 0.90,
-        (Eim, Eim) => 0.94,
-        (Eim, Apdm) | (Apdm, Eim) => 0.35,
+        (Eim, Eim) => 0.95,
+        (Eim, Apdm) | (Apdm, Eim) => 0.40,
         (Apdm, Apdm) => 0.03,
         _ => 0.0,
     }
 }
 /// Networks, apart from the largest of each country, that filter UDP from strangers, and what is left of a chance at each
 /// such end (assumed).
-pub const FILTERED: (f64, f64) = (0.06, 0.3);
+pub const FILTERED: (f64, f64) = (0.05, 0.3);
 /// Pairs of networks between which it hardly ever works, whatever the reason (assumed).
-pub const ODD_PAIRS: (f64, f64) = (0.03, 0.15);
+pub const ODD_PAIRS: (f64, f64) = (0.02, 0.15);
 /// Mobile networks whose NAT has no hairpin (RFC 4787, section 6), so that two of their own do not meet (assumed).
 pub const NO_HAIRPIN: (f64, f64) = (0.4, 0.2);
 

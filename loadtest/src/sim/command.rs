@@ -76,7 +76,10 @@ impl Sim {
         for (name, share) in [("--liars", liars), ("--free-riders", free_riders)] {
             ensure!((0.0..=0.9).contains(&share), "{name} {share} is not a share from 0 to 0.9");
         }
-        ensure!(liars + free_riders <= 0.95, "--liars and --free-riders leave nobody who plays fair: take less than 0.95");
+        ensure!(
+            liars + free_riders <= 0.95,
+            "--liars and --free-riders leave nobody who plays fair: take less than 0.95"
+        );
         ensure!((1..=MOST_JOBS).contains(&jobs), "--jobs {jobs} is not from 1 to {MOST_JOBS}");
         let mut strategies = self.strategy.clone();
         if strategies.is_empty() {

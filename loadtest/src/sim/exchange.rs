@@ -1,14 +1,12 @@
 //! How viewers get their segments: from a linked peer that has it and is not busy, the better ones first; from the CDN when
 //! that comes to nothing in time, or when somebody has to be the first. After p2p-media-loader, with upload slots as
-//! BitTorrent clients have them. In steps of a second.
+//! clients of torrents have them. In steps of a second.
 
 use rand::{RngExt, rngs::StdRng, seq::SliceRandom};
 use rand_distr::{Distribution, LogNormal};
 
 use super::{
-    assumptions::{
-        BITRATE_KBPS, DOWNLOADS, HTTP_KBPS, MOST_SERVED, SAFETY_S, SEGMENT_S, SILENT_S, SLOW_S,
-    },
+    assumptions::{BITRATE_KBPS, DOWNLOADS, HTTP_KBPS, MOST_SERVED, SAFETY_S, SEGMENT_S, SILENT_S, SLOW_S},
     outcome::Outcome,
     population::{Conduct, EARLIER, Population, Viewer},
     viewers::{Client, Session},
@@ -176,7 +174,8 @@ impl Exchange {
             if under_way.is_some() {
                 continue;
             }
-            let is_trusted = |(_, quality, offered): &(u32, f32, u64)| *quality >= USELESS && offered & bit(segment) != 0;
+            let is_trusted =
+                |(_, quality, offered): &(u32, f32, u64)| *quality >= USELESS && offered & bit(segment) != 0;
             if !links.iter().any(is_trusted) {
                 // Somebody has to be the first: one of the neighbours in a second or two, as p2p-media-loader does.
                 let room = self.players[at].fetches.len() < FETCHES && !links.is_empty();

@@ -2,13 +2,10 @@
 //! `signaling/lists.rs` make them.
 
 use rand::{RngExt, rngs::StdRng, seq::index};
-use starling::{
-    domain::{
-        CostMap, PeerId, Ranked, Score,
-        costs,
-        introductions::Held,
-        selection::{self, Candidate, Terrain, Wish},
-    },
+use starling::domain::{
+    CostMap, PeerId, Ranked, Score, costs,
+    introductions::Held,
+    selection::{self, Candidate, Terrain, Wish},
 };
 
 use super::{
@@ -116,9 +113,9 @@ impl Backend<'_> {
             let peer = number(row.member.peer) as u32;
             self.is_alive(peer, now) && wish.admits(row)
         };
-        let mut candidates = self.snapshot.sample(&wish.at, amount, rng, |row| {
-            !self.is_own[number(row.member.peer)] && may_be_listed(row)
-        });
+        let mut candidates = self
+            .snapshot
+            .sample(&wish.at, amount, rng, |row| !self.is_own[number(row.member.peer)] && may_be_listed(row));
         let fresh = index::sample(rng, self.own.len(), amount.min(self.own.len()));
         for at in fresh {
             let row = self.row(self.own[at], now);
@@ -139,15 +136,7 @@ impl Backend<'_> {
         let Ask { caller, want, exclude, now } = *ask;
         let viewer = &self.population.viewers[caller as usize];
         let at = self.row_of(viewer, now).member.whereabouts();
-        let wish = Wish {
-            caller: viewer.id,
-            at,
-            nat: viewer.nat,
-            playhead: None,
-            urgent: false,
-            want,
-            exclude,
-        };
+        let wish = Wish { caller: viewer.id, at, nat: viewer.nat, playhead: None, urgent: false, want, exclude };
         let costs = CostMap::default();
         let mut worths: Vec<(f64, u32)> = self
             .sample(&wish, ORACLE_SEES, now, rng)

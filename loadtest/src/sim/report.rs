@@ -71,11 +71,9 @@ pub fn table(comparison: &Comparison, results: &[Result]) -> String {
     let mut out = String::new();
     let Comparison { viewers, minutes, seeds, .. } = comparison;
     let _ = writeln!(out, "{viewers} viewers at the peak, {minutes} minutes, means of seeds {seeds:?}\n");
-    for (part, title) in [
-        (Part::Strategies, "strategies"),
-        (Part::Conduct, "starling with"),
-        (Part::Ablations, "starling with"),
-    ] {
+    for (part, title) in
+        [(Part::Strategies, "strategies"), (Part::Conduct, "starling with"), (Part::Ablations, "starling with")]
+    {
         let rows: Vec<_> = results.iter().filter(|result| result.case.part == part).collect();
         if rows.is_empty() {
             continue;

@@ -115,14 +115,13 @@ impl Comparison {
         };
         let mut cases: Vec<Case> = strategies
             .iter()
-            .map(|strategy| {
-                case(Part::Strategies, strategy.name().to_owned(), *strategy, Without::Nothing, 0.0, 0.0)
-            })
+            .map(|strategy| case(Part::Strategies, strategy.name().to_owned(), *strategy, Without::Nothing, 0.0, 0.0))
             .collect();
         if !strategies.contains(&Strategy::Starling) {
             return cases;
         }
-        let (some, riders) = (format!("{:.0} % liars", liars * 100.0), format!("{:.0} % free riders", free_riders * 100.0));
+        let (some, riders) =
+            (format!("{:.0} % liars", liars * 100.0), format!("{:.0} % free riders", free_riders * 100.0));
         for (name, liars, free_riders, wanted) in [
             (some.clone(), liars, 0.0, liars > 0.0),
             (riders.clone(), 0.0, free_riders, free_riders > 0.0),
@@ -140,9 +139,8 @@ impl Comparison {
 
     /// Runs everything.
     pub fn run(&self, progress: bool) -> Vec<Result> {
-        let plan: Vec<(usize, u64)> = (0..self.cases.len())
-            .flat_map(|case| self.seeds.iter().map(move |seed| (case, *seed)))
-            .collect();
+        let plan: Vec<(usize, u64)> =
+            (0..self.cases.len()).flat_map(|case| self.seeds.iter().map(move |seed| (case, *seed))).collect();
         let bar = if progress { bar(plan.len() as u64 * u64::from(self.minutes)) } else { ProgressBar::hidden() };
         let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         std::thread::scope(|scope| {

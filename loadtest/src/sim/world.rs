@@ -208,8 +208,7 @@ impl<'a> World<'a> {
             (if gone { End::Gone } else { End::Lost }, EXPIRES_MS)
         } else {
             self.client(to).begin(from, false);
-            let chance = self.network.chance(self.viewer(from), self.viewer(to));
-            if self.rng.random_bool(chance) {
+            if self.network.opens(self.viewer(from), self.viewer(to)) {
                 (End::Opened, self.rng.random_range(OPENS_MS))
             } else {
                 (End::Unreachable, CONNECTS_MS)
@@ -285,12 +284,12 @@ impl<'a> World<'a> {
             let number = self.here[at];
             let degree = self.clients[number as usize].links().count();
             let every = if degree > 0 { REPORTS_S.0 } else { REPORTS_S.1 };
-            if (second + number) % every != 0 {
+            if !(second + number).is_multiple_of(every) {
                 continue;
             }
             let receipts = match self.lies.get_mut(&number) {
-                Some(lies) => lies.next(&mut self.rng),
-                None => self.client(number).receipts.next(),
+                Some(lies) => lies.report(&mut self.rng),
+                None => self.client(number).receipts.report(),
             };
             self.backend.report(number, degree, receipts, second * 1000);
         }
@@ -310,7 +309,7 @@ impl<'a> World<'a> {
                 self.in_first_minute[target] += count;
             }
         }
-        if second % INTERVAL_S == 0 {
+        if second.is_multiple_of(INTERVAL_S) {
             self.sample(second);
         }
     }
