@@ -164,7 +164,7 @@ impl<'a> Backend<'a> {
             let [here, there] = [peer, about].map(|peer| self.end(peer));
             let can_meet = self.pairs.chance(here, there) >= LEAST_CHANCE;
             let prefix = self.row_of(viewer, now).member.prefix();
-            self.receipts.push((about, Source { peer: viewer.id, prefix, can_meet }, receipt));
+            self.receipts.push((about, Source { peer: viewer.id, prefix, end: here, can_meet }, receipt));
             self.count(peer, about, receipt.connected);
         }
     }
@@ -293,7 +293,7 @@ impl Entry {
         let mut suspected_by = 0;
         for (_, source, receipt) in receipts.iter().take(2 * MAX_REPORTERS) {
             let timeouts = evidence.timeouts;
-            let is_news = evidence.add(source, receipt, full_kbps(&self.member), time);
+            let is_news = evidence.add(source, receipt, full_kbps(&self.member), time).is_some();
             let failed = evidence.reporters.last().is_some_and(|last| last.attempt == Attempt::Failed);
             suspected_by += usize::from(is_news && (failed || evidence.timeouts > timeouts));
         }

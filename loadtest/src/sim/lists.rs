@@ -3,9 +3,9 @@
 
 use rand::{RngExt, rngs::StdRng, seq::index};
 use starling::domain::{
-    CostMap, PeerId, Ranked, Score, costs,
-    introductions::Held,
-    selection::{self, Candidate, Terrain, Wish},
+    CostMap, PeerId, Ranked, Score, Timestamp, costs,
+    introductions::{Held, Introduced},
+    selection::{self, CANDIDATES, Reservations, Terrain, Wish},
 };
 
 use super::{
@@ -17,6 +17,24 @@ use super::{
 
 /// How many the oracle looks at.
 const ORACLE_SEES: usize = 256;
+
+/// Reserves for a caller, as `signaling/lists.rs` does on one node.
+struct Reserving<'a> {
+    introduced: &'a mut [Introduced],
+    caller: PeerId,
+    now: Timestamp,
+    remembers: bool,
+}
+
+impl Reservations for Reserving<'_> {
+    fn held(&self, target: PeerId) -> Held {
+        if self.remembers { self.introduced[number(target)].held(self.caller, self.now, 1) } else { Held::default() }
+    }
+
+    fn reserve(&mut self, target: PeerId, insist: bool) -> bool {
+        !self.remembers || self.introduced[number(target)].hold(self.caller, insist, self.now, 1)
+    }
+}
 
 /// Somebody wants peers.
 #[derive(Debug)]
@@ -89,22 +107,15 @@ impl Backend<'_> {
             want,
             exclude,
         };
-        let remembers = self.without != Without::Reservations;
-        let held = |peer: PeerId| {
-            let introduced = &self.introduced[number(peer)];
-            if remembers { introduced.held(viewer.id, clock(now), 1) } else { Held::default() }
-        };
-        let candidates = self
-            .sample(&wish, wish.sample(), now, rng)
-            .into_iter()
-            .map(|ranked| Candidate { held: held(ranked.member.peer), ranked })
-            .collect();
+        let mut candidates = self.sample(&wish, wish.sample(), now, rng);
+        candidates.truncate(CANDIDATES);
         let costs = CostMap::default();
         let terrain = Terrain { costs: &costs, pairs: &self.pairs, slots: DEGREE_MAX, now: clock(now) };
-        let introduced = &mut self.introduced;
-        let reserve = |peer| !remembers || introduced[number(peer)].hold(viewer.id, clock(now), 1);
-        let listed = selection::choose(candidates, &wish, &terrain, rng, reserve);
-        listed.into_iter().map(|ranked| number(ranked.member.peer) as u32).collect()
+        let remembers = self.without != Without::Reservations;
+        let mut reservations =
+            Reserving { introduced: &mut self.introduced, caller: viewer.id, now: clock(now), remembers };
+        let drawn = selection::choose(candidates, &wish, &terrain, rng, &mut reservations);
+        drawn.listed().map(|(ranked, _)| number(ranked.member.peer) as u32).collect()
     }
 
     /// Candidates from the copy, and who joined since: as `View::sample`.
