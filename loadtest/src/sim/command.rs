@@ -196,7 +196,7 @@ mod tests {
     fn all_strategies_are_compared_where_none_is_named() {
         let all = sim(&["--ablations"]).comparison().unwrap();
         let count = |part| all.cases.iter().filter(|case| case.part == part).count();
-        assert_eq!((count(Part::Strategies), count(Part::Conduct), count(Part::Ablations)), (4, 3, 9));
+        assert_eq!((count(Part::Strategies), count(Part::Conduct), count(Part::Ablations)), (4, 4, 9));
         assert_eq!(all.seeds, [1, 2, 3]);
         let one = sim(&["--strategy", "starling", "--seed", "7", "--liars", "0", "--free-riders", "0"]);
         let one = one.comparison().unwrap();

@@ -98,7 +98,8 @@ pub fn all(results: &[Result]) -> Vec<Picture> {
                 "Starling without one of its parts",
             ),
         ] {
-            let others = of(part);
+            let others: Vec<&Result> =
+                of(part).into_iter().filter(|other| other.case.strategy == Strategy::Starling).collect();
             if !others.is_empty() {
                 pictures.push(Picture { name, says, svg: against(ours, &others, title) });
             }

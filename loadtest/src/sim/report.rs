@@ -33,7 +33,8 @@ pub fn verdicts(results: &[Result]) -> Vec<(String, bool)> {
             most.second_max <= 3.0 * least.second_median,
         ),
     ];
-    for other in results.iter().filter(|result| result.case.part == Part::Conduct) {
+    let is_conduct = |result: &&Result| (result.case.part, result.case.strategy) == (Part::Conduct, Strategy::Starling);
+    for other in results.iter().filter(is_conduct) {
         let change = (other.mean().offload - ours.mean().offload) * 100.0;
         let said = format!("{} change offload by less than 3 points: {change:+.1}", other.case.name);
         verdicts.push((said, change.abs() < 3.0));
@@ -71,9 +72,11 @@ pub fn table(comparison: &Comparison, results: &[Result]) -> String {
     let mut out = String::new();
     let Comparison { viewers, minutes, seeds, .. } = comparison;
     let _ = writeln!(out, "{viewers} viewers at the peak, {minutes} minutes, means of seeds {seeds:?}\n");
-    for (part, title) in
-        [(Part::Strategies, "strategies"), (Part::Conduct, "starling with"), (Part::Ablations, "starling with")]
-    {
+    for (part, title) in [
+        (Part::Strategies, "strategies"),
+        (Part::Conduct, "people who do not play fair"),
+        (Part::Ablations, "starling with"),
+    ] {
         let rows: Vec<_> = results.iter().filter(|result| result.case.part == part).collect();
         if rows.is_empty() {
             continue;

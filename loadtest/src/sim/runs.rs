@@ -131,6 +131,11 @@ impl Comparison {
                 cases.push(case(Part::Conduct, name, Strategy::Starling, Without::Nothing, liars, free_riders));
             }
         }
+        // How much of that anybody could do something about: who knows all does not name those who give nothing.
+        if liars + free_riders > 0.0 && strategies.contains(&Strategy::Oracle) {
+            let name = "the same, oracle".to_owned();
+            cases.push(case(Part::Conduct, name, Strategy::Oracle, Without::Nothing, liars, free_riders));
+        }
         for without in Without::PARTS.into_iter().filter(|_| ablations) {
             cases.push(case(Part::Ablations, format!("no {}", without.name()), Strategy::Starling, without, 0.0, 0.0));
         }
