@@ -336,9 +336,9 @@ fn weigh(ranked: &Ranked, wish: &Wish<'_>, terrain: &Terrain<'_>) -> Result<Fact
     Ok(Factors { score, locality, nat, free, content: content(wish, member, terrain.now) })
 }
 
-/// Links that a candidate takes.
+/// Links that a candidate takes: what it says can only lower the usual number, or who says a million is never full.
 fn slots(member: &Member, usual: usize) -> usize {
-    member.slots.map_or(usual, usize::from)
+    member.slots.map_or(usual, |said| usual.min(said.into()))
 }
 
 /// What has to be overlooked with so much of a candidate reserved.
