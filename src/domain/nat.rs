@@ -47,8 +47,10 @@ impl Nat {
 pub const LEAST_CHANCE: f32 = 0.2;
 /// The table counts like so many attempts, ...
 const CLASSES_WEIGH: f32 = 50.0;
-/// ... and what is known of two classes like so many between two networks.
+/// ... and that nothing stands between two networks like so many between them.
 const NETWORKS_WEIGH: f32 = 20.0;
+/// The chance of two kinds of NAT that usually meet. Attempts between others say nothing of the networks they are in.
+const USUAL: f32 = 0.9;
 /// Whatever is said, this share of the way from the table to certainty is not gone: nobody's reports can part two kinds
 /// that can meet.
 const KEPT: f32 = 0.25;
@@ -72,6 +74,14 @@ impl Pair {
     /// Of two autonomous systems.
     pub fn networks(one: u32, other: u32) -> Self {
         Self::Networks(one.min(other), one.max(other))
+    }
+
+    /// What an attempt between these two counts for: their classes, and their networks unless the classes explain
+    /// whatever comes of it.
+    pub fn of(one: End, other: End) -> impl Iterator<Item = Self> {
+        let tells = prior(one.nat, other.nat) >= USUAL;
+        let networks = one.asn.zip(other.asn).filter(|_| tells).map(|(one, other)| Self::networks(one, other));
+        [Some(Self::classes(one.nat, other.nat)), networks].into_iter().flatten()
     }
 }
 
@@ -151,7 +161,7 @@ impl Pairs {
             return 0.0;
         }
         let Some(outcomes) = self.0.get(&Pair::networks(a, b)) else { return classes };
-        within(outcomes.chance(classes, NETWORKS_WEIGH), prior(one.nat, other.nat))
+        classes * (outcomes.chance(USUAL, NETWORKS_WEIGH) / USUAL).clamp(KEPT, 1.0)
     }
 }
 
@@ -235,5 +245,18 @@ mod tests {
         let pairs = Pairs::new([(Pair::networks(7, 3), Outcomes { opened: 0.0, failed: 60.0 })]);
         assert!((pairs.chance(end(3), end(7)) - 0.9 * 20.0 / 80.0).abs() < 1e-6);
         assert!((pairs.chance(end(3), end(3)) - 0.9).abs() < 1e-6);
+    }
+
+    #[test]
+    fn networks_where_usual_kinds_meet_make_no_other_kind_more_likely() {
+        let end = |nat| End { nat, asn: Some(3) };
+        let counted = |one, other| Pair::of(end(one), end(other)).count();
+        assert_eq!(
+            (counted(Nat::Eim, Nat::Open), counted(Nat::Eim, Nat::Apdm), counted(Nat::Eim, Nat::Unknown)),
+            (2, 1, 1)
+        );
+        let pairs = Pairs::new([(Pair::networks(3, 3), Outcomes { opened: 1e6, failed: 0.0 })]);
+        let chance = |other| pairs.chance(end(Nat::Eim), end(other));
+        assert!((chance(Nat::Apdm) - 0.5).abs() < 1e-6 && (chance(Nat::Eim) - 0.9).abs() < 1e-6);
     }
 }

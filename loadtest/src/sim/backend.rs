@@ -176,8 +176,7 @@ impl<'a> Backend<'a> {
         }
         let came = Outcomes { opened: f32::from(u8::from(opened)), failed: f32::from(u8::from(!opened)) };
         let [a, b] = [one, other].map(|peer| self.end(peer));
-        let networks = a.asn.zip(b.asn).map(|(a, b)| Pair::networks(a, b));
-        for pair in [Some(Pair::classes(a.nat, b.nat)), networks].into_iter().flatten() {
+        for pair in Pair::of(a, b) {
             let counted = self.counted.entry(pair).or_default();
             *counted = counted.plus(came);
         }
