@@ -270,8 +270,13 @@ impl<R: Reservations> Draw<'_, R> {
             }
             let Drawn { candidates, verdicts, .. } = &self.drawn;
             let Verdict { fate: Fate::Passed(needed), held, .. } = verdicts[at] else { continue };
+            if needed > step {
+                continue;
+            }
             let member = &candidates[at].member;
-            if needed > step || step < Step::Prefix && self.is_crowded(member.prefix()) {
+            if step < Step::Prefix && self.is_crowded(member.prefix()) {
+                // It stays so: a list only grows.
+                self.drawn.verdicts[at].fate = Fate::Passed(Step::Prefix);
                 continue;
             }
             let peer = member.peer;
@@ -344,11 +349,13 @@ fn slots(member: &Member, usual: usize) -> usize {
 /// What has to be overlooked with so much of a candidate reserved.
 fn taken(member: &Member, held: Held, usual: usize) -> Result<Step, Unfit> {
     let slots = slots(member, usual);
-    let taken = usize::from(member.degree) + held.slots;
-    if taken >= slots + MORE_SLOTS {
+    let [known, taken] = [held.here, held.slots].map(|held| usize::from(member.degree) + held);
+    if known >= slots + MORE_SLOTS {
         return Err(Unfit::Full);
     }
-    let lacking = [(held.to_caller, Step::Tried), (taken >= slots, Step::Slots), (held.is_busy, Step::Busy)];
+    // What other nodes have reserved is a guess, which must not leave anybody alone.
+    let is_busy = held.is_busy || taken >= slots + MORE_SLOTS;
+    let lacking = [(held.to_caller, Step::Tried), (taken >= slots, Step::Slots), (is_busy, Step::Busy)];
     Ok(lacking.into_iter().filter(|(is, _)| *is).map(|(_, step)| step).next_back().unwrap_or(Step::Fits))
 }
 

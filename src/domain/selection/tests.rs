@@ -58,6 +58,11 @@ fn candidate(n: u8, score: u16) -> Candidate {
     Candidate { ranked: Ranked { member, score: Score::from_fixed(score), seen: NOW }, held: Held::default() }
 }
 
+/// So many slots are held, and no other node is there.
+fn reserved(held: usize) -> Held {
+    Held { here: held, slots: held, ..Held::default() }
+}
+
 fn wish(want: usize) -> Wish<'static> {
     Wish {
         caller: peer(255),
@@ -204,7 +209,7 @@ fn a_short_list_overlooks_one_thing_after_the_other() {
     let mut tried = candidate(2, 5000);
     tried.held.to_caller = true;
     let mut full = candidate(3, 5000);
-    full.held.slots = 12;
+    full.held = reserved(12);
     let prefixed: Vec<_> = (4..7)
         .map(|n| {
             let mut candidate = candidate(n, 5000);
@@ -228,7 +233,7 @@ fn a_short_list_overlooks_one_thing_after_the_other() {
         assert_eq!(list(11), [1, 2, 3, 4, 5, 6]);
     }
     let mut overfull = candidate(8, 5000);
-    overfull.held.slots = 13;
+    overfull.held = reserved(13);
     assert_eq!(judged(overfull, &wish(16)).fate, Fate::Unfit(Unfit::Full));
     let mut none = candidate(9, 5000);
     none.ranked.member.slots = Some(0);
@@ -236,10 +241,20 @@ fn a_short_list_overlooks_one_thing_after_the_other() {
 }
 
 #[test]
+fn what_other_nodes_may_have_reserved_leaves_nobody_alone() {
+    let mut guessed = candidate(1, 5000);
+    guessed.held = Held { here: 2, slots: 20, ..Held::default() };
+    assert_eq!(judged(guessed.clone(), &wish(8)).fate, Fate::Drawn(Step::Busy));
+    let others: Vec<_> = (2..6).map(|n| candidate(n, 500)).collect();
+    let list = draw(&[vec![guessed], others].concat(), &wish(8), 1);
+    assert!(list.len() == 4 && !list.contains(&peer(1)), "but it is asked last");
+}
+
+#[test]
 fn when_everybody_is_busy_those_with_the_fewest_introductions_come_first() {
     let mut candidates: Vec<_> = (0..9).map(|n| candidate(n, 500 * (9 - u16::from(n)))).collect();
     for (n, candidate) in candidates.iter_mut().enumerate() {
-        candidate.held = Held { slots: 8 - n, to_caller: false, is_busy: true };
+        candidate.held = Held { is_busy: true, ..reserved(8 - n) };
     }
     let mut reserved = Reserved::default();
     drawn(&candidates, &wish(8), &mut StdRng::seed_from_u64(1), &mut reserved);
@@ -275,6 +290,20 @@ fn each_candidate_has_its_fate() {
     }
 }
 
+#[test]
+fn who_is_one_too_many_of_a_prefix_is_told_so() {
+    let candidates: Vec<_> = (0..9_u8)
+        .map(|n| {
+            let mut candidate = candidate(n, 5000);
+            candidate.ranked.member.address = Some(Ipv4Addr::new(192, 0, 2, n).into());
+            candidate
+        })
+        .collect();
+    let drawn = drawn(&candidates, &wish(4), &mut StdRng::seed_from_u64(1), &mut Reserved::default());
+    assert_eq!(drawn.listed().count(), 2);
+    assert!(drawn.others().all(|(_, verdict)| verdict.fate == Fate::Passed(Step::Prefix)));
+}
+
 prop_compose! {
     fn candidates()(
         n in 0..40_u8,
@@ -291,7 +320,7 @@ prop_compose! {
         let member = Member { nat, slots, degree, playhead, address, place, tried, ..Member::new(peer(n), NOW) };
         Candidate {
             ranked: Ranked { member, score: Score::from_fixed(score), seen: NOW },
-            held: Held { slots: held, to_caller, is_busy },
+            held: Held { to_caller, is_busy, ..reserved(held) },
         }
     }
 }
