@@ -6,11 +6,12 @@ use rand::{Rng, RngExt, seq::index};
 use tokio::time::Instant;
 
 use crate::{
-    domain::{PeerId, Prefix, Ranked, Score, Timestamp, Whereabouts},
+    domain::{PeerId, Pid, Prefix, Ranked, Score, Timestamp, Whereabouts},
     store::{LISTED_FOR, Pulled, Shard},
 };
 
-/// Most candidates from the caller's own network, ...
+/// Most candidates from the caller's own network; half of them from its group, where the operator's map has one: who may
+/// meet nobody else would hardly come up among all. ...
 const NEAR: usize = 24;
 /// ... and from its country.
 const COUNTRY: usize = 20;
@@ -31,6 +32,7 @@ pub struct Snapshot {
     by_asn: Index<u32>,
     by_country: Index<[u8; 2]>,
     by_prefix: Index<Prefix>,
+    by_group: Index<Pid>,
     live: usize,
     // When it was pulled: on the clock that all nodes share, and on this machine's.
     taken: Option<(Timestamp, Instant)>,
@@ -114,9 +116,10 @@ impl Snapshot {
         let by_asn = Index::new(offered.iter().filter_map(|n| Some((row(n).place.asn?, *n))));
         let by_country = Index::new(offered.iter().filter_map(|n| Some((row(n).place.country?, *n))));
         let by_prefix = Index::new(offered.iter().filter_map(|n| Some((row(n).prefix()?, *n))));
+        let by_group = Index::new(offered.iter().filter_map(|n| Some((row(n).place.pid?, *n))));
         let live = by_peer.values().filter(|number| now.since(rows[**number as usize].seen) <= LISTED_FOR).count();
         let taken = Some((now, Instant::now()));
-        Self { rows, shards, by_peer, offered, by_asn, by_country, by_prefix, live, taken }
+        Self { rows, shards, by_peer, offered, by_asn, by_country, by_prefix, by_group, live, taken }
     }
 
     /// The versions of its shards.
@@ -155,8 +158,8 @@ impl Snapshot {
         self.by_peer.get(&peer).map(|number| &self.rows[*number as usize])
     }
 
-    /// Up to `amount` candidates, each once: some of the caller's network and country, and the rest of the whole swarm;
-    /// uniform inside each. `good` is asked about each.
+    /// Up to `amount` candidates, each once: some of the caller's group, network and country, and the rest of the whole
+    /// swarm; uniform inside each. `good` is asked about each.
     pub fn sample(
         &self,
         near: &Whereabouts,
@@ -169,9 +172,11 @@ impl Snapshot {
             None => self.by_prefix.group(near.prefix),
         };
         let country = self.by_country.group(near.place.country);
+        let group = self.by_group.group(near.place.pid);
+        let near = if group.is_empty() { NEAR } else { NEAR / 2 };
         let mut sample =
             Sample { rows: &self.rows, drawn: Vec::with_capacity(amount), found: Vec::with_capacity(amount), good };
-        for (from, most) in [(network, NEAR), (country, COUNTRY), (&self.offered, amount)] {
+        for (from, most) in [(group, near), (network, near), (country, COUNTRY), (&self.offered, amount)] {
             let enough = amount.min(sample.found.len() + most);
             if from.len() > 4 * amount {
                 for _ in 0..4 {
@@ -325,6 +330,18 @@ mod tests {
     }
 
     #[test]
+    fn a_small_group_of_the_operators_is_found_in_a_large_swarm() {
+        let place = |n: u16| Place { asn: Some(7), country: Some(*b"DE"), pid: (n < 20).then_some(Pid(3)) };
+        let rows = (0..5000).map(|n| row(n, |member| member.place = place(n)));
+        let snapshot = Snapshot::default().next(vec![changed(1, rows)], NOW);
+        let near = Whereabouts { place: place(0), prefix: None };
+        let sample = snapshot.sample(&near, 64, &mut StdRng::seed_from_u64(1), |_| true);
+        let of_it = sample.iter().filter(|row| row.member.place.pid == near.place.pid).count();
+        assert!((NEAR / 2..20).contains(&of_it), "{of_it}");
+        assert_eq!(names(&sample).len(), 64);
+    }
+
+    #[test]
     fn who_is_not_in_the_ranking_is_in_no_sample() {
         let rows = (0..10).map(|n| Ranked { score: if n < 5 { Score::ZERO } else { Score::NEW }, ..row(n, |_| {}) });
         let snapshot = Snapshot::default().next(vec![changed(1, rows)], NOW);
@@ -359,7 +376,7 @@ mod tests {
             .map(|_| {
                 let address = std::net::Ipv4Addr::from_bits(rng.random());
                 let place = Place {
-                    pid: None,
+                    pid: Some(Pid(rng.random_range(0..1000))),
                     asn: Some(rng.random_range(0..5000)),
                     country: Some([b'A', rng.random_range(b'A'..=b'Z')]),
                 };
@@ -367,14 +384,15 @@ mod tests {
                 row(1, |member| *member = Member { peer, address: Some(address.into()), place, ..member.clone() })
             })
             .collect();
-        let Snapshot { rows, by_peer, offered, by_asn, by_country, by_prefix, .. } =
+        let Snapshot { rows, by_peer, offered, by_asn, by_country, by_prefix, by_group, .. } =
             Snapshot::default().next(vec![changed(1, rows)], NOW);
         let bytes = rows.capacity() * size_of::<Ranked>()
-            + [&offered, &by_asn.rows, &by_country.rows, &by_prefix.rows].map(Vec::capacity).iter().sum::<usize>() * 4
+            + [&offered, &by_asn.rows, &by_country.rows, &by_prefix.rows, &by_group.rows].map(Vec::capacity).iter().sum::<usize>() * 4
             + table(&by_peer)
             + table(&by_asn.groups)
             + table(&by_country.groups)
-            + table(&by_prefix.groups);
+            + table(&by_prefix.groups)
+            + table(&by_group.groups);
         assert!(bytes <= 200 * 100_000, "{} bytes each", bytes / 100_000);
     }
 }

@@ -31,7 +31,9 @@ impl Signaling {
             ..self.wish(caller, &request.swarm, request.want, &request.exclude)
         };
         let found = self.ranking.find(&request.swarm, caller.peer, wish.at, wish.sample()).await?;
-        Ok(self.listed(caller, &request.swarm, found, &wish, request.explain))
+        // A first list has nobody who could be told that it may not ask for reasons: it comes without.
+        let explain = request.explain && caller.session.explain;
+        Ok(self.listed(caller, &request.swarm, found, &wish, explain))
     }
 
     /// What `caller` asks for, with its policy's number where it names none.
@@ -102,7 +104,7 @@ impl Signaling {
             nat: asker.nat,
             playhead: asker.playhead_at(now),
             urgent: false,
-            want: self.policy_of(swarm).want.into(),
+            want: if self.is_off(swarm) { 0 } else { self.policy_of(swarm).want.into() },
             exclude: &[],
         };
         let candidates = self.ranking.look(swarm, snapshot, &wish.at, wish.sample());

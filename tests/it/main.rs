@@ -7,6 +7,7 @@ mod connect;
 mod crowd;
 #[path = "../../src/geo/testing.rs"]
 mod databases;
+mod explain;
 mod faults;
 mod gateway_config;
 mod gateways;
