@@ -126,7 +126,10 @@ mod tests {
     #[test]
     fn a_clock_that_goes_back_frees_what_was_held() {
         let mut introduced = Introduced::default();
-        assert!(introduced.hold(peer(1), false, after(3_600_000), 1) && introduced.hold(peer(2), false, after(3_600_000), 1));
+        assert!(
+            introduced.hold(peer(1), false, after(3_600_000), 1)
+                && introduced.hold(peer(2), false, after(3_600_000), 1)
+        );
         assert_eq!(introduced.held(peer(3), NOW, 1), Held::default());
         assert!(introduced.is_over(NOW) && introduced.hold(peer(3), false, NOW, 1));
         assert_eq!(introduced.held(peer(4), NOW, 1).here, 1);

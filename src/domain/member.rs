@@ -12,6 +12,9 @@ use super::{
 
 /// A peer of which fewer counterparts have said anything is yet to be tried.
 pub const TRIED_BY: usize = 3;
+/// Playheads begin anew after so many seconds, or twelve days: in streams that count from the Unix epoch, [`f32`] would
+/// tell minutes apart at best.
+pub const PLAYHEADS: f32 = 1_048_576.0;
 
 /// One peer's membership in one swarm.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,7 +31,7 @@ pub struct Member {
     pub slots: Option<u16>,
     /// Links it has, as it says.
     pub degree: u16,
-    /// Seconds into the content at the time of `said`.
+    /// Seconds into the content at the time of `said`, less than [`PLAYHEADS`].
     pub playhead: Option<f32>,
     /// What it watches, in kbit/s.
     pub bitrate_kbps: Option<u32>,

@@ -8,7 +8,7 @@ use super::{
     costs::{self, CostMap},
     ids::PeerId,
     introductions::Held,
-    member::{Member, Ranked},
+    member::{Member, PLAYHEADS, Ranked},
     nat::{End, LEAST_CHANCE, Nat, Pairs},
     place::{Prefix, Whereabouts},
     score::Score,
@@ -363,6 +363,7 @@ fn taken(member: &Member, held: Held, usual: usize) -> Result<Step, Unfit> {
 fn content(wish: &Wish<'_>, member: &Member, now: Timestamp) -> f32 {
     let (Some(caller), Some(candidate)) = (wish.playhead, member.playhead_at(now)) else { return 1.0 };
     let lead = candidate - caller;
+    let lead = lead - PLAYHEADS * (lead / PLAYHEADS).round();
     if wish.urgent && lead < -BEHIND {
         return LEAST_CONTENT;
     }

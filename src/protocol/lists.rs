@@ -4,11 +4,12 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 use crate::domain::{
     Nat, PeerId, SwarmId,
+    member::PLAYHEADS,
     selection::{Fate, MAX_EXCLUDE, MAX_WANT, Step, Unfit, Verdict},
 };
 
-/// Furthest into a content that anybody can be, in seconds: 30 years, for streams that count from the epoch.
-const MAX_PLAYHEAD: f32 = 1e9;
+/// Furthest into a content that anybody can be, in seconds: 300 years, for streams that count from the Unix epoch.
+const MAX_PLAYHEAD: f64 = 1e10;
 
 /// `join`: from now on the caller is listed to others.
 #[derive(Debug, Deserialize)]
@@ -222,11 +223,12 @@ fn exclude<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PeerId>, D:
 }
 
 pub(super) fn playhead<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f32>, D::Error> {
-    match Option::<f32>::deserialize(deserializer)? {
+    match Option::<f64>::deserialize(deserializer)? {
         Some(seconds) if !(0.0..=MAX_PLAYHEAD).contains(&seconds) => {
             Err(D::Error::custom("playhead is seconds from 0"))
         }
-        playhead => Ok(playhead),
+        #[expect(clippy::cast_possible_truncation, reason = "a sixteenth of a second is exact enough")]
+        playhead => Ok(playhead.map(|seconds| (seconds % f64::from(PLAYHEADS)) as f32)),
     }
 }
 
@@ -270,6 +272,15 @@ mod tests {
             |n: usize| serde_json::json!({ "swarm": "s", "exclude": vec!["AAAAAAAAAAAAAAAAAAAAAA"; n] }).to_string();
         assert!(serde_json::from_str::<PeersRequest>(&exclude(64)).is_ok());
         assert!(serde_json::from_str::<PeersRequest>(&exclude(65)).is_err());
+    }
+
+    #[test]
+    fn a_stream_may_count_from_the_epoch_and_seconds_still_tell() {
+        let playhead = |text: &str| join(&format!(r#"{{"swarm":"s","playhead":{text}}}"#)).map(|join| join.playhead);
+        assert_eq!(playhead("5400.5").unwrap(), Some(5400.5));
+        let [now, later] = ["1795286400.25", "1795286403.5"].map(|text| playhead(text).unwrap().unwrap());
+        assert!((later - now - 3.25).abs() < 0.2, "{now} {later}");
+        assert!(playhead("1e11").is_err() && playhead("-0.1").is_err());
     }
 
     proptest! {

@@ -56,7 +56,9 @@ async fn reasons_tell_what_became_of_each_and_no_addresses() {
     assert!(["drawn", "explored"].contains(&shown("peers", &bob).as_str()), "{list}");
     assert_eq!(shown("others", &cem), "nat");
     let reasons = &list["peers"][0]["reasons"];
-    for (factor, value) in [("score", 0.15), ("locality", 1.0), ("nat", 0.5), ("free", 1.0), ("content", 1.0), ("weight", 0.075)] {
+    for (factor, value) in
+        [("score", 0.15), ("locality", 1.0), ("nat", 0.5), ("free", 1.0), ("content", 1.0), ("weight", 0.075)]
+    {
         assert!((reasons[factor].as_f64().unwrap() - value).abs() < 1e-6, "{factor} of {reasons}");
     }
     assert_eq!(reasons["held"], 0);

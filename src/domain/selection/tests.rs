@@ -197,6 +197,8 @@ fn content_is_what_lies_just_ahead() {
     {
         assert!((at(lead, false) - expected).abs() < 1e-3, "{lead} s ahead: {}", at(lead, false));
     }
+    assert!((at(60.0 - PLAYHEADS, false) - 1.0).abs() < 1e-3, "one has begun anew");
+    assert!((at(180.0 + PLAYHEADS, false) - 0.55).abs() < 1e-3, "or the other");
     assert!((at(-30.0, true) - 0.1).abs() < 1e-6);
     assert!((at(10.0, true) - 1.0).abs() < 1e-6);
     assert!((judged(candidate(1, 5000), &wish(true)).factors.unwrap().content - 1.0).abs() < 1e-6);
