@@ -41,6 +41,12 @@ export class Account {
     this.#rebuffers = amount(this.#rebuffers + 1, MOST_32_BITS);
   }
 
+  /** Counts anew. */
+  renew(): void {
+    this.#httpBytes = 0;
+    this.#rebuffers = 0;
+  }
+
   /** Of a `join`: who we are. */
   forJoin(): object {
     const { upload, net, slots, bitrateKbps } = this.#options;

@@ -31,7 +31,7 @@ export interface GatewayOptions {
   readonly url: string;
   readonly token: () => string | Promise<string>;
   /** Asked for with the first connect, so that one round trip reaches the first peers. */
-  readonly first: object;
+  readonly first: { readonly swarm: string };
 }
 
 export class Gateway implements Calls {
@@ -90,7 +90,8 @@ export class Gateway implements Calls {
       v: VERSION,
       token,
       ...(this.#resume !== undefined && { resume: this.#resume }),
-      ...(this.#welcome === undefined && { first: this.#options.first }),
+      // Later nobody, but the policy of this swarm: else it would be the usual one until the next report.
+      first: this.#welcome === undefined ? this.#options.first : { swarm: this.#options.first.swarm, want: 0 },
     };
   }
 

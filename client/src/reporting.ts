@@ -45,6 +45,13 @@ export class Reporter {
     this.#schedule(this.#run);
   }
 
+  /** We are another peer now: what the one before has told is not told again. */
+  renew(): void {
+    this.#up = 0;
+    this.#down = 0;
+    this.#host.account.renew();
+  }
+
   stop(): void {
     this.#run++;
     this.#timers.clear();

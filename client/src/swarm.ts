@@ -233,6 +233,7 @@ export class Swarm {
     }
     if (previous !== welcome.peer) {
       this.#natWatch.networkChanged(); // perhaps: we were away for long
+      this.#reporter.renew();
       this.#emitter.emit("identity", { peer: welcome.peer, previous });
     }
     // Never in this turn: the publications that we missed are about to be handed over, and may hold the answers.

@@ -99,7 +99,7 @@ function play(server, token = () => "token", onSignals = () => {}) {
   return { gateway, told, until };
 }
 
-test("the first connect asks for peers; a reconnect brings a new token and the newest resume token instead", async () => {
+test("the first connect asks for peers; a reconnect brings a new token and the newest resume token, and asks for the policy", async () => {
   const server = new Server();
   let tokens = 0;
   const { gateway, told, until } = play(server, async () => `token ${++tokens}`);
@@ -114,8 +114,8 @@ test("the first connect asks for peers; a reconnect brings a new token and the n
     server.connects.map(({ data }) => data),
     [
       { v: 1, token: "token 1", first: { swarm: "s" } },
-      { v: 1, token: "token 2", resume: "resume 1" },
-      { v: 1, token: "token 3", resume: "resume 2" },
+      { v: 1, token: "token 2", resume: "resume 1", first: { swarm: "s", want: 0 } },
+      { v: 1, token: "token 3", resume: "resume 2", first: { swarm: "s", want: 0 } },
     ],
   );
   assert.deepEqual(told.slice(0, 5), [

@@ -69,6 +69,25 @@ scene("what the application counts is what counts, over all links with a peer", 
   assert.equal(last(stage).down_bytes, 1500, "bytes of a new channel begin at 0");
 });
 
+scene("another peer id tells nothing again that the one before has told", async (stage) => {
+  await linked(stage);
+  stage.connections[0].carried = { bytesReceived: 5000, bytesSent: 300 };
+  stage.swarm.fetched(700);
+  stage.swarm.rebuffered();
+  await passed(11_000);
+  const own = ({ up_bytes, down_bytes, http_bytes, rebuffers }) => [up_bytes, down_bytes, http_bytes, rebuffers];
+  assert.deepEqual(own(last(stage)), [300, 5000, 700, 1]);
+  stage.listener.down();
+  stage.up();
+  await passed(20_000);
+  assert.deepEqual(own(last(stage)), [300, 5000, 700, 1], "the same one goes on counting");
+  stage.listener.down();
+  stage.up({ peer: "nnn" });
+  stage.swarm.fetched(40);
+  await passed(40_000);
+  assert.deepEqual(own(last(stage)), [0, 0, 40, 0]);
+});
+
 scene("an attempt that came to nothing is told of, until one succeeds", async (stage) => {
   stage.policy = { reportMs: 5000, idleMs: 5000 };
   await begin(stage, listed("a", "b"));
