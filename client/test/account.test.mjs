@@ -293,23 +293,58 @@ scene("a shorter idle interval holds for the call that is already planned", asyn
   assert.equal(named(stage, "peers").length, 1, "by the old one it would be asked in 22 s at the earliest");
 });
 
-scene("when the browser says that the network is another one, the next join looks again", async (stage) => {
+/** As `play`, with a browser that can say that the network is another one. */
+async function withNetwork(play) {
   const before = Object.getOwnPropertyDescriptor(globalThis, "navigator");
   const connection = new EventTarget();
   Object.defineProperty(globalThis, "navigator", { value: { connection }, configurable: true });
   try {
+    await play(() => connection.dispatchEvent(new Event("change")));
+  } finally {
+    if (before === undefined) delete globalThis.navigator;
+    else Object.defineProperty(globalThis, "navigator", before);
+  }
+}
+
+scene("when the browser says that the network is another one, the next join looks again", (stage) =>
+  withNetwork(async (change) => {
     await probing(stage, [4000]);
-    connection.dispatchEvent(new Event("change"));
+    change();
     stage.listener.down();
     stage.up();
     await passed(1000);
     assert.deepEqual(joins(stage).at(-1), [8, undefined]);
     assert.equal(stage.connections.length, 2);
     await stage.swarm.leave();
-  } finally {
-    if (before === undefined) delete globalThis.navigator;
-    else Object.defineProperty(globalThis, "navigator", before);
-  }
+  }),
+);
+
+scene("what is found says nothing of a network that came while it was looked for", (stage) =>
+  withNetwork(async (change) => {
+    stage.iceServers = STUN;
+    stage.silent = true;
+    await stage.joined();
+    change();
+    stage.connections[0].find(mapped(4000));
+    stage.connections[0].find(null);
+    await pass(1);
+    assert.deepEqual(joins(stage), [[8, undefined]]);
+    await stage.swarm.leave();
+  }),
+);
+
+scene("what is found while the connection is away is told by the next join", async (stage) => {
+  stage.iceServers = STUN;
+  stage.silent = true;
+  await stage.joined();
+  stage.listener.down();
+  stage.connections[0].find(mapped(4000));
+  stage.connections[0].find(null);
+  await pass(1);
+  assert.deepEqual(joins(stage), [[8, undefined]]);
+  stage.up();
+  await passed(1000);
+  assert.deepEqual(joins(stage).slice(1), [[8, "eim"]]);
 });
 
 scene("what is found of a network that was left meanwhile is nobody's business", async (stage) => {
