@@ -245,6 +245,11 @@ mod tests {
         let pairs = Pairs::new([(Pair::networks(7, 3), Outcomes { opened: 0.0, failed: 60.0 })]);
         assert!((pairs.chance(end(3), end(7)) - 0.9 * 20.0 / 80.0).abs() < 1e-6);
         assert!((pairs.chance(end(3), end(3)) - 0.9).abs() < 1e-6);
+        let classes = (Pair::classes(Nat::Eim, Nat::Eim), Outcomes { opened: 5.0, failed: 45.0 });
+        let pairs = Pairs::new([classes, (Pair::networks(3, 7), Outcomes { opened: 20.0, failed: 0.0 })]);
+        let of_classes = pairs.chance_of_classes(Nat::Eim, Nat::Eim);
+        assert!((of_classes - 0.5).abs() < 1e-6);
+        assert!((pairs.chance(end(3), end(7)) - 0.75).abs() < 1e-6);
     }
 
     #[test]

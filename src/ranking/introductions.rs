@@ -97,6 +97,21 @@ mod tests {
     }
 
     #[test]
+    fn beyond_the_most_targets_others_are_introduced_and_not_remembered() {
+        let introductions = Introductions { targets: AtomicUsize::new(MOST_TARGETS - 1), ..Introductions::default() };
+        for n in 0..9 {
+            assert!(introductions.hold(peer(n), peer(200), false, NOW, 1));
+        }
+        assert_eq!(introductions.by_target.len(), 1);
+        assert!((0..5).all(|n| introductions.hold(peer(8), peer(n), false, NOW, 1)));
+        assert_eq!(
+            (0..5).filter(|n| introductions.hold(peer(0), peer(*n), false, NOW, 1)).count(),
+            1,
+            "but who is, is"
+        );
+    }
+
+    #[test]
     fn what_is_over_is_forgotten() {
         let introductions = Introductions::default();
         for n in 0..100 {

@@ -1,5 +1,6 @@
 //! Two nodes over one store, in memory and with time that stands still until it is moved.
 
+mod introductions;
 mod learning;
 mod offload;
 mod steering;

@@ -95,7 +95,17 @@ impl Strain {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::sync::Arc;
+
+    use super::{super::*, *};
+    use crate::{
+        domain::{PolicyOverrides, SwarmPattern, Timestamp},
+        gateway::recording::RecordingGateway,
+        geo::GeoSettings,
+        outbox::OutboxSettings,
+        ranking::RankingSettings,
+        store::MemoryStore,
+    };
 
     /// The factors after each of these spells: so many ticks, each so many milliseconds late.
     fn factors(spells: &[(u32, u64)]) -> Vec<u32> {
@@ -123,6 +133,58 @@ mod tests {
     fn between_the_bounds_it_stays_as_it_is() {
         assert_eq!(factors(&[(1000, 80), (10_000, 40), (10_000, 26), (1000, 24)]), [2, 2, 2, 1]);
         assert_eq!(factors(&[(10_000, 40)]), [1]);
+    }
+
+    /// The use cases over an empty store.
+    fn signaling() -> Signaling {
+        let clock = Clock::manual(Timestamp::from_seconds(1_800_000_000));
+        let settings = RankingSettings { interval: TICK, remember: Duration::from_mins(10), price_per_gb: 0.0 };
+        let store = Arc::new(MemoryStore::new(100, settings.remember));
+        let (ranking, _) = Ranking::new(store, clock.clone(), settings);
+        let gateway: Arc<dyn Gateway> = Arc::new(RecordingGateway::default());
+        let settings = OutboxSettings { window: TICK, lanes: 1, capacity: 1 };
+        let (outbox, _) = Outbox::new(settings, &gateway);
+        Signaling {
+            ranking,
+            geo: Arc::new(Geo::open(GeoSettings::default()).unwrap()),
+            outbox,
+            gateway,
+            tokens: TokenKeys::new(Vec::new(), "starling"),
+            tickets: MacKeys::new([(1, &[7; 32][..])]).unwrap(),
+            ticket_ttl: TICK,
+            ice_servers: Vec::new(),
+            clock,
+            overload: Arc::new(Overload::new()),
+            metrics: SignalingMetrics::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn clients_are_told_to_report_and_to_ask_less_often() {
+        let signaling = signaling();
+        let session = Session {
+            swarms: vec![SwarmPattern::parse("s").unwrap()],
+            exp: u64::MAX,
+            upload: true,
+            resumed: false,
+            explain: false,
+            policy: PolicyOverrides::default(),
+            address: None,
+        };
+        let caller = Caller { peer: PeerId::from_bytes([1; 16]), client: "c".to_owned(), session };
+        for (factor, report_s, idle_s, next_ms) in [(1, 10, 30, 5000), (2, 20, 40, 10_000), (3, 30, 40, 15_000)] {
+            signaling.overload.factor.store(factor, Relaxed);
+            let report = serde_json::json!({
+                "swarm": "s", "epoch": 0, "seq": factor, "up_bytes": 0, "down_bytes": 0, "http_bytes": 0, "rebuffers": 0,
+                "degree": 0, "policy": "another", "receipts": [],
+            });
+            let reply = signaling.report(&caller, serde_json::from_value(report).unwrap()).unwrap();
+            let policy = serde_json::to_value(reply.policy.unwrap()).unwrap();
+            assert_eq!((&policy["report_interval_s"], &policy["idle_interval_s"]), (&report_s.into(), &idle_s.into()));
+            let ask = serde_json::json!({ "swarm": "s" });
+            let list = signaling.peers(&caller, serde_json::from_value(ask).unwrap()).await.unwrap();
+            assert_eq!(list.next_ms, next_ms);
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,5 +1,7 @@
 //! Why a list is as it is, for those who may ask.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use starling::domain::token::Claims;
 
@@ -66,6 +68,23 @@ async fn reasons_tell_what_became_of_each_and_no_addresses() {
 }
 
 #[tokio::test]
+async fn who_does_not_say_where_it_plays_has_played_on_since_it_said_so() {
+    let world = World::start(Transport::Grpc).await;
+    let (ann, bob) = (joined(&world, true, "eim").await, joined(&world, false, "eim").await);
+    for (peer, playhead) in [(&ann, 1000), (&bob, 1180)] {
+        peer.rpc("join", json!({ "swarm": "s", "want": 0, "playhead": playhead })).await.unwrap();
+    }
+    world.clock.advance(Duration::from_secs(20));
+    for (about, content) in [(json!({}), 0.55), (json!({ "playhead": 1200 }), 1.0)] {
+        let mut ask = json!({ "swarm": "s", "explain": true });
+        ask.as_object_mut().unwrap().extend(about.as_object().unwrap().clone());
+        let list = ann.rpc("peers", ask).await.unwrap();
+        let shown = list["peers"][0]["reasons"]["content"].as_f64().unwrap();
+        assert!((shown - content).abs() < 1e-3, "{content} expected: {list}");
+    }
+}
+
+#[tokio::test]
 async fn an_operator_sees_a_list_without_anybody_being_introduced() {
     let world = World::start(Transport::Grpc).await;
     let (ann, bob) = (joined(&world, false, "eim").await, joined(&world, false, "eim").await);
@@ -81,6 +100,11 @@ async fn an_operator_sees_a_list_without_anybody_being_introduced() {
     ann.rpc("peers", json!({ "swarm": "s" })).await.unwrap();
     let (_, shown) = world.admin(&path).await;
     assert_eq!(shown["candidates"][0]["reasons"]["overlooked"], "tried", "{shown}");
+    world.ask("PUT", "/swarms/s/policy", r#"{ "degree_max": 0 }"#).await;
+    let (_, shown) = world.admin(&path).await;
+    assert_eq!(fate(&bob, &shown["candidates"]), "full", "who names no slots has those of the policy: {shown}");
+    bob.rpc("join", json!({ "swarm": "s", "want": 0, "slots": 4 })).await.unwrap();
+    assert_ne!(fate(&bob, &world.admin(&path).await.1["candidates"]), "full");
     world.ask("PUT", "/swarms/s/policy", r#"{ "upload": false }"#).await;
     assert_eq!(world.admin(&path).await.1["candidates"], json!([]), "where uploading is off, nobody is listed");
     for (path, status) in [

@@ -90,6 +90,26 @@ async fn each_peer_has_the_place_of_the_address_that_the_gateway_saw() {
 }
 
 #[tokio::test]
+async fn a_list_begins_with_the_nearest() {
+    let folder = files();
+    let world = world(&folder).await;
+    let mut others = Vec::new();
+    for address in ["198.51.100.7", "192.0.2.8", "192.0.2.7", "198.51.100.8"] {
+        others.push(joined(&world, address).await);
+    }
+    let ann = joined(&world, "192.0.2.7").await;
+    for _ in 0..4 {
+        world.clock.advance(std::time::Duration::from_secs(15));
+        let list = ann.rpc("peers", json!({ "swarm": "s", "want": 16 })).await.unwrap();
+        let near: Vec<_> = list["peers"].as_array().unwrap().iter().map(|entry| &entry["near"]).collect();
+        assert_eq!(near, ["lan", "asn", "far", "far"]);
+        for other in &others {
+            other.rpc("peers", json!({ "swarm": "s", "want": 0 })).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
 async fn who_may_only_meet_each_other_is_listed_to_nobody_else() {
     let folder = files();
     let world = world(&folder).await;

@@ -6,7 +6,10 @@ use proptest::{option, prelude::*, sample::select};
 use rand::{SeedableRng, rngs::StdRng};
 
 use super::*;
-use crate::domain::{Pid, Place};
+use crate::domain::{
+    Outcomes, Pair, Pid, Place,
+    costs::{Group, Peering, Plan, Rule},
+};
 
 const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
@@ -172,6 +175,22 @@ fn one_place_in_five_goes_to_those_yet_to_be_tried() {
 }
 
 #[test]
+fn whom_nobody_has_tried_is_tried_whatever_its_score() {
+    const RUNS: u32 = 20_000;
+    let mut candidates = [candidate(0, 500), candidate(1, 9500), candidate(2, 5000)];
+    candidates[0].ranked.member.tried = false;
+    candidates[1].ranked.member.tried = false;
+    let mut counted = HashMap::new();
+    for seed in 0..u64::from(RUNS) {
+        let drawn = drawn(&candidates, &wish(5), &mut StdRng::seed_from_u64(seed), &mut Reserved::default());
+        let explored = drawn.listed().find(|(_, verdict)| verdict.fate == Fate::Explored).unwrap();
+        *counted.entry(explored.0.member.peer).or_default() += 1;
+    }
+    let chi = chi_square(&counted, [(peer(0), 0.5), (peer(1), 0.5)], RUNS);
+    assert!(chi < 10.8, "chi-square {chi}");
+}
+
+#[test]
 fn an_urgent_list_is_of_those_who_proved_themselves() {
     const RUNS: u32 = 20_000;
     let candidates = [candidate(0, 2500), candidate(1, 5000)];
@@ -202,6 +221,34 @@ fn content_is_what_lies_just_ahead() {
     assert!((at(-30.0, true) - 0.1).abs() < 1e-6);
     assert!((at(10.0, true) - 1.0).abs() < 1e-6);
     assert!((judged(candidate(1, 5000), &wish(true)).factors.unwrap().content - 1.0).abs() < 1e-6);
+}
+
+#[test]
+fn the_operators_map_and_what_was_learned_of_two_networks_count() {
+    let names = ["here", "there", "apart"].map(str::to_owned);
+    let group = |asn| Group { prefixes: Vec::new(), asns: vec![asn] };
+    let [here, there, apart] = names.clone();
+    let plan = Plan {
+        groups: names.into_iter().zip((1..).map(group)).collect(),
+        costs: vec![(there.clone(), here.clone(), 3.0), (here.clone(), there, 1.0)],
+        other: None,
+        peering: vec![Peering { groups: vec![here, apart], rule: Rule::Never }],
+    };
+    let costs = CostMap::new(&plan).unwrap();
+    let pairs = Pairs::new([(Pair::networks(1, 2), Outcomes { opened: 0.0, failed: 20.0 })]);
+    let terrain = Terrain { costs: &costs, pairs: &pairs, slots: 12, now: NOW };
+    let place = |asn, name| Place { asn: Some(asn), country: None, pid: Some(Pid::named(name)) };
+    let wish = Wish { at: Whereabouts { place: place(1, "here"), prefix: None }, ..wish(4) };
+    let verdict = |asn, name| {
+        let mut candidate = candidate(1, 5000);
+        candidate.ranked.member.place = place(asn, name);
+        judge(&candidate.ranked, &wish, &terrain)
+    };
+    let [near, far] = [verdict(1, "here"), verdict(2, "there")].map(|verdict| verdict.factors.unwrap());
+    assert!((near.locality - 1.0).abs() < 1e-6);
+    assert!((far.locality - 0.25).abs() < 1e-6, "bytes come from there: {}", far.locality);
+    assert!((far.nat - near.nat / 2.0).abs() < 1e-6, "{} and {}", far.nat, near.nat);
+    assert_eq!(verdict(3, "apart").fate, Fate::Unfit(Unfit::Apart));
 }
 
 #[test]
