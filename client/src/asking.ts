@@ -12,6 +12,8 @@ export interface Need {
   /** Whether a place became free after that: the server did not know of it. */
   readonly freed: boolean;
   readonly idleMs: number;
+  /** The share of attempts that become links, as far as is known. */
+  readonly luck: number;
 }
 
 /** The server's budget for lists is one in five seconds, so a place that became free waits no longer than that. */
@@ -20,10 +22,10 @@ const FREED_MS = 5000;
 const BREATH_MS = 250;
 
 /** In how many milliseconds to ask. At least once every idle interval; never before the server's time, but for a loss. */
-export function askInMs({ missing, nextMs, sinceMs, freed, idleMs }: Need, random: Random = Math.random): number {
+export function askInMs({ missing, nextMs, sinceMs, freed, idleMs, luck }: Need, random: Random = Math.random): number {
   const idle = idleMs * (0.75 + 0.2 * random());
   if (missing === 0) return Math.max(0, idle - sinceMs);
-  const pace = (freed ? Math.min(nextMs, FREED_MS) : nextMs) * (1 + 0.3 * random());
+  const pace = ((freed ? Math.min(nextMs, FREED_MS) : nextMs) * (1 + 0.3 * random())) / luck;
   return Math.max(BREATH_MS * (1 + random()), Math.min(idle, pace) - sinceMs);
 }
 
@@ -35,7 +37,7 @@ export interface AskerHost {
   /** Asks, and says when the server wants to be asked next. Rejects with a `StarlingError`. */
   ask(urgent: boolean): Promise<number>;
   failed(error: StarlingError): void;
-  missing(): number;
+  readonly mesh: Pick<Need, "missing" | "luck">;
   idleMs(): number;
 }
 
@@ -110,7 +112,8 @@ export class Asker {
     this.#timers.clear();
     if (!this.#running) return;
     const need: Need = {
-      missing: this.#host.missing(),
+      missing: this.#host.mesh.missing,
+      luck: this.#host.mesh.luck,
       nextMs: this.#nextMs,
       sinceMs: performance.now() - this.#answeredAt,
       freed: this.#freed,

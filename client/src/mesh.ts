@@ -33,8 +33,12 @@ export function termsOf({ peer, policy, iceServers }: Welcome, rtc: RTCConfigura
   return { own: peer, policy, rtc: { iceServers: [...iceServers], ...relayOnly, ...rtc } };
 }
 
-/** A peer with which it did not work is left alone this long, unless it offers. */
+/** A peer with which it did not work is left alone this long, unless it offers; ... */
 const AVOID_MS = 30_000;
+/** ... and this long where the network lets nothing through: it will not do so a moment later either. */
+const UNREACHABLE_MS = 600_000;
+/** So many attempts are taken to have worked before the first. */
+const LUCK_WEIGHS = 2;
 const MOST_AVOIDED = 256;
 /** Longer than the gateway's history, so that an old offer cannot come back to life. */
 export const OVER_MS = 120_000;
@@ -55,6 +59,9 @@ export class Mesh implements SessionHost {
   readonly #hold = new Hold();
   #terms: Terms;
   #closing = false;
+  /** Attempts that became links, and those of which the network made nothing. */
+  #opened = 0;
+  #unreachable = 0;
 
   constructor(name: string, host: MeshHost, outbox: Outbox, connect: Connect, terms: Terms) {
     this.#name = name;
@@ -64,9 +71,14 @@ export class Mesh implements SessionHost {
     this.#terms = terms;
   }
 
-  /** How many links are missing to what the policy aims at. */
+  /** How many links to try for: those missing to what the policy aims at, fewer where many attempts fail. */
   get missing(): number {
-    return Math.max(0, this.#terms.policy.degreeTarget - this.#sessions.size);
+    return Math.ceil(Math.max(0, this.#terms.policy.degreeTarget - this.#sessions.size) * this.luck);
+  }
+
+  /** The share of our attempts that the network lets through, as far as we know. Who has none tries less and seldom. */
+  get luck(): number {
+    return (this.#opened + LUCK_WEIGHS) / (this.#opened + this.#unreachable + LUCK_WEIGHS);
   }
 
   /** How many more it allows. */
@@ -97,6 +109,8 @@ export class Mesh implements SessionHost {
     if (!renamed) return;
     this.#outbox.clear();
     this.receipts.clear();
+    this.#opened = 0;
+    this.#unreachable = 0; // maybe in another network
     for (const session of [...this.#sessions.values()]) {
       session.mute();
       if (!session.isOpen) session.end("superseded", "our id changed");
@@ -175,6 +189,7 @@ export class Mesh implements SessionHost {
   }
 
   opened(session: Session, channel: RTCDataChannel): void {
+    this.#opened++;
     const openedInMs = session.ageMs;
     const tally = this.receipts.opened(session.peer, session.ticket, openedInMs);
     const link = new Link(session, tally, channel, openedInMs);
@@ -190,7 +205,9 @@ export class Mesh implements SessionHost {
     this.#markOver(peer, session.id);
     const replaced = phase === "superseded" && !this.#closing;
     const link = this.links.get(peer);
-    if (!replaced || wasOpen) this.#avoid(peer);
+    const isUnreachable = !wasOpen && phase === "failed";
+    if (isUnreachable) this.#unreachable++;
+    if (!replaced || wasOpen) this.#avoid(peer, isUnreachable ? UNREACHABLE_MS : AVOID_MS);
     if (wasOpen) this.receipts.closed(peer);
     else if (phase === "failed" || phase === "expired") this.receipts.failed(peer, session.ticket);
     if (wasOpen && link !== undefined) {
@@ -259,8 +276,8 @@ export class Mesh implements SessionHost {
     this.#over.set(Date.now(), sessionKey(peer, session), true, OVER_MS);
   }
 
-  #avoid(peer: string): void {
-    this.#avoided.set(Date.now(), peer, true, jitter(AVOID_MS, 0.2));
+  #avoid(peer: string, ms = AVOID_MS): void {
+    this.#avoided.set(Date.now(), peer, true, jitter(ms, 0.2));
   }
 }
 

@@ -113,7 +113,7 @@ export class Swarm {
     this.#asker = new Asker({
       ask: (urgent) => this.#ask(urgent),
       failed: (error) => this.#onAskFailed(error),
-      missing: () => this.#mesh.missing,
+      mesh: this.#mesh,
       idleMs: () => this.policy.idleMs,
     });
     this.#reporter = new Reporter({

@@ -375,6 +375,17 @@ scene("a link that ends is gone, and its peer is left alone for a while unless i
   assert.equal(stage.connections.length, 2);
 });
 
+scene("whose attempts the network lets come to nothing tries fewer, and none of those again soon", async (stage) => {
+  const all = [..."abcdefgh"];
+  await begin(stage, listed(...all));
+  for (const { to, session } of [...stage.signals]) stage.hear(to, session, 0, answer);
+  await settle();
+  for (let passed = 0; passed < 60_000; passed += 500) await pass(500);
+  assert.deepEqual(stage.phases("a"), ["failed"]);
+  const [, { want, exclude }] = stage.calls.filter(([method]) => method === "peers").at(-1);
+  assert.deepEqual([want, exclude.toSorted()], [2, all]);
+});
+
 scene("a disconnected link has five seconds to come back", async (stage) => {
   await linked(stage);
   const [connection] = stage.connections;

@@ -40,7 +40,7 @@ test("a retry comes never before the server's time, and later each time without 
   assert.ok(backoffMs(30, () => 1) < 20_000);
 });
 
-const need = { missing: 3, nextMs: 8000, sinceMs: 0, freed: false, idleMs: 30_000 };
+const need = { missing: 3, nextMs: 8000, sinceMs: 0, freed: false, idleMs: 30_000, luck: 1 };
 
 test("with links missing, peers are asked for when the server said, not earlier", () => {
   assert.equal(
@@ -52,6 +52,10 @@ test("with links missing, peers are asked for when the server said, not earlier"
     5000,
   );
   assert.ok(askInMs(need, () => 0.99) > 8000);
+  assert.equal(
+    askInMs({ ...need, luck: 0.5 }, () => 0),
+    16_000,
+  );
 });
 
 test("a place that became free waits five seconds after the last list at most", () => {
