@@ -14,7 +14,7 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 use starling::{
     clock::Clock,
     domain::{
-        CostMap, Evidence, Member, Nat, Pairs, PeerId, Place, Receipt, SwarmId, Whereabouts,
+        CostMap, Evidence, Member, Nat, Pairs, PeerId, Place, Receipt, SwarmId, Timestamp, Whereabouts,
         evidence::{MAX_REPORTERS, Source},
         introductions::Held,
         mac::MacKeys,
@@ -121,6 +121,7 @@ impl Lists {
             nat: caller.nat,
             playhead: Some(12.5),
             urgent: false,
+            is_lonely: false,
             want: 8,
             exclude: &[],
         };
@@ -141,8 +142,8 @@ struct Introducing<'a> {
 }
 
 impl Reservations for Introducing<'_> {
-    fn held(&self, target: PeerId) -> Held {
-        self.ranking.held(target, self.caller)
+    fn held(&self, target: PeerId, said: Timestamp) -> Held {
+        self.ranking.held(target, self.caller, said)
     }
 
     fn reserve(&mut self, target: PeerId, insist: bool) -> bool {

@@ -1,21 +1,33 @@
-//! Who was introduced to one target a moment ago: soft reservations of its slots, and a limit on how fast it is handed
-//! out, so that the best are not drowned. A plain value; each backend node keeps its own, and takes its share of the limits.
+//! Who was introduced to one peer a moment ago: soft reservations of its slots, and a limit on how fast it is handed out,
+//! so that the best are not drowned. A plain value; each backend node keeps its own, and takes its share of the limits.
 
 use std::time::Duration;
 
 use super::{ids::PeerId, time::Timestamp};
 
-/// How long a target's slot stays reserved for whom it was introduced to: until its own word on its links is known.
-pub const HELD_FOR: Duration = Duration::from_secs(15);
+/// How long a slot stays reserved on either side: at the latest until the peer's own word on its links is known, which
+/// takes a report, a judgement and a copy of the swarm.
+pub const HELD_FOR: Duration = Duration::from_secs(30);
+/// How long two that were introduced to each other are not introduced again, unless there are few others.
+pub const TRIED_FOR: Duration = Duration::from_secs(15);
 /// Introductions to one target in any second, over all nodes.
 pub const MOST_A_SECOND: usize = 2;
-
-/// Most slots that are held of one target, however many it says it has.
+/// And where a caller would get next to nobody otherwise.
+const MOST_INSISTED: usize = 3 * MOST_A_SECOND;
+/// Most slots that are held of one peer, however many it says it has.
 const MOST_HELD: usize = 64;
 
-/// The introductions to one target.
+/// The introductions of one peer.
 #[derive(Clone, Debug, Default)]
-pub struct Introduced(Vec<(PeerId, Timestamp)>);
+pub struct Introduced(Vec<Introduction>);
+
+#[derive(Clone, Copy, Debug)]
+struct Introduction {
+    with: PeerId,
+    at: Timestamp,
+    // It was handed out; otherwise it asked.
+    as_target: bool,
+}
 
 /// What stands in the way of introducing a target to a caller.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,46 +43,53 @@ pub struct Held {
 }
 
 impl Introduced {
-    /// How things stand for `caller` on one of so many nodes.
-    pub fn held(&self, caller: PeerId, now: Timestamp, nodes: usize) -> Held {
-        let (mut here, mut lately, mut to_caller) = (0, 0, false);
-        for (peer, at) in &self.0 {
+    /// How things stand for `caller` on one of so many nodes. What was reserved before the peer's own word of `said` is in
+    /// that word.
+    pub fn held(&self, caller: PeerId, said: Timestamp, now: Timestamp, nodes: usize) -> Held {
+        let (mut here, mut to_caller) = (0, false);
+        for Introduction { with, at, .. } in &self.0 {
             let age = age(*at, now);
-            if age < HELD_FOR {
-                lately += usize::from(age < window(nodes));
-                to_caller |= *peer == caller;
-                here += usize::from(*peer != caller);
-            }
+            to_caller |= *with == caller && age < TRIED_FOR;
+            here += usize::from(*with != caller && *at >= said && age < HELD_FOR);
         }
-        Held { here, slots: here * nodes.max(1), to_caller, is_busy: lately >= MOST_A_SECOND }
+        Held { here, slots: here * nodes.max(1), to_caller, is_busy: self.lately(now, nodes) >= MOST_A_SECOND }
+    }
+
+    /// How often it was handed out in this node's share of a second.
+    fn lately(&self, now: Timestamp, nodes: usize) -> usize {
+        let window = Duration::from_secs(nodes.max(1) as u64).min(HELD_FOR);
+        self.0.iter().filter(|introduction| introduction.as_target && age(introduction.at, now) < window).count()
     }
 
     /// Introduces it to `caller`, for whom a slot is reserved from now on. Says whether it may be: the limit may have been
-    /// reached since [`Introduced::held`] was asked. With `insist`, it may be all the same.
+    /// reached since [`Introduced::held`] was asked. With `insist`, it may be a few times more.
     pub fn hold(&mut self, caller: PeerId, insist: bool, now: Timestamp, nodes: usize) -> bool {
-        self.0.retain(|(_, at)| age(*at, now) < HELD_FOR);
+        self.0.retain(|introduction| age(introduction.at, now) < HELD_FOR);
         // A repeat takes no second slot; one that is refused keeps the first.
-        let before = self.0.iter().position(|(peer, _)| *peer == caller).map(|at| self.0.remove(at));
-        let is_busy = self.held(caller, now, nodes).is_busy && !insist;
-        let is_held = !is_busy && self.0.len() < MOST_HELD;
-        self.0.extend(if is_held { Some((caller, now)) } else { before });
+        let before = self.0.iter().position(|other| other.with == caller).map(|at| self.0.remove(at));
+        let most = if insist { MOST_INSISTED } else { MOST_A_SECOND };
+        let is_held = self.lately(now, nodes) < most && self.0.len() < MOST_HELD;
+        self.0.extend(if is_held { Some(Introduction { with: caller, at: now, as_target: true }) } else { before });
         is_held
+    }
+
+    /// It was given `target`, so one of its own slots is reserved too.
+    pub fn given(&mut self, target: PeerId, now: Timestamp) {
+        self.0.retain(|introduction| age(introduction.at, now) < HELD_FOR);
+        if self.0.len() < MOST_HELD && self.0.iter().all(|other| other.with != target) {
+            self.0.push(Introduction { with: target, at: now, as_target: false });
+        }
     }
 
     /// Whether nothing is left of it.
     pub fn is_over(&self, now: Timestamp) -> bool {
-        self.0.iter().all(|(_, at)| age(*at, now) >= HELD_FOR)
+        self.0.iter().all(|introduction| age(introduction.at, now) >= HELD_FOR)
     }
 }
 
 /// How long ago that was. A clock that went back makes it as old as it is far ahead: nothing is held until it catches up.
 fn age(at: Timestamp, now: Timestamp) -> Duration {
     now.since(at).max(at.since(now))
-}
-
-/// How long a node lets [`MOST_A_SECOND`] introductions take: a second for each node.
-fn window(nodes: usize) -> Duration {
-    Duration::from_secs(nodes.max(1) as u64).min(HELD_FOR)
 }
 
 #[cfg(test)]
@@ -89,18 +108,47 @@ mod tests {
         NOW + Duration::from_millis(ms)
     }
 
+    fn after_seconds(seconds: u64) -> Timestamp {
+        after(seconds * 1000)
+    }
+
     #[test]
-    fn a_slot_is_held_for_fifteen_seconds_against_everybody_else() {
+    fn a_slot_is_held_for_half_a_minute_against_everybody_else() {
         let mut introduced = Introduced::default();
         assert!(introduced.hold(peer(1), false, NOW, 1));
-        assert_eq!(introduced.held(peer(2), NOW, 1), Held { here: 1, slots: 1, to_caller: false, is_busy: false });
-        assert_eq!(introduced.held(peer(1), NOW, 1), Held { to_caller: true, ..Held::default() });
-        let on_four = introduced.held(peer(2), NOW, 4);
+        assert_eq!(introduced.held(peer(2), NOW, NOW, 1), Held { here: 1, slots: 1, to_caller: false, is_busy: false });
+        assert_eq!(introduced.held(peer(1), NOW, NOW, 1), Held { to_caller: true, ..Held::default() });
+        let on_four = introduced.held(peer(2), NOW, NOW, 4);
         assert_eq!((on_four.here, on_four.slots), (1, 4), "the other nodes do the same");
-        assert!(!introduced.is_over(after(14_999)));
-        assert_eq!(introduced.held(peer(2), after(14_999), 1).slots, 1);
-        assert_eq!(introduced.held(peer(1), after(15_000), 1), Held::default());
-        assert!(introduced.is_over(after(15_000)));
+        assert_eq!(introduced.held(peer(1), NOW, after(15_000), 1), Held::default(), "two may be tried again sooner");
+        assert!(!introduced.is_over(after(29_999)));
+        assert_eq!(introduced.held(peer(2), NOW, after(29_999), 1).slots, 1);
+        assert_eq!(introduced.held(peer(2), NOW, after(30_000), 1), Held::default());
+        assert!(introduced.is_over(after(30_000)));
+    }
+
+    #[test]
+    fn what_was_reserved_before_a_peers_own_word_is_in_it() {
+        let mut introduced = Introduced::default();
+        assert!(introduced.hold(peer(1), false, NOW, 1) && introduced.hold(peer(2), false, after(5000), 1));
+        let here = |said| introduced.held(peer(9), said, after(6000), 1).here;
+        assert_eq!((here(NOW), here(after(1)), here(after(5000)), here(after(5001))), (2, 1, 1, 0));
+    }
+
+    #[test]
+    fn who_is_given_somebody_keeps_a_slot_for_it_and_is_handed_out_as_often_as_before() {
+        let mut introduced = Introduced::default();
+        for n in 1..=8 {
+            introduced.given(peer(n), NOW);
+            introduced.given(peer(n), NOW);
+        }
+        let held = introduced.held(peer(9), NOW, NOW, 1);
+        assert_eq!((held.here, held.is_busy), (8, false));
+        assert!(introduced.held(peer(1), NOW, NOW, 1).to_caller, "it was introduced to this one already");
+        for n in 0..200 {
+            introduced.given(peer(n), NOW);
+        }
+        assert_eq!(introduced.0.len(), MOST_HELD);
     }
 
     #[test]
@@ -109,7 +157,7 @@ mod tests {
         for n in 0..200 {
             assert!(introduced.hold(peer(1), false, after(n * 100), 1));
         }
-        assert_eq!(introduced.held(peer(2), after(200 * 100), 1).slots, 1);
+        assert_eq!(introduced.held(peer(2), NOW, after(200 * 100), 1).slots, 1);
     }
 
     #[test]
@@ -118,9 +166,9 @@ mod tests {
         assert!(introduced.hold(peer(1), false, NOW, 1));
         assert!(introduced.hold(peer(2), false, after(2000), 1) && introduced.hold(peer(3), false, after(2000), 1));
         assert!(!introduced.hold(peer(1), false, after(2500), 1));
-        assert_eq!(introduced.held(peer(4), after(2500), 1).here, 3);
-        assert!(introduced.held(peer(1), after(2500), 1).to_caller);
-        assert!(!introduced.held(peer(1), after(15_000), 1).to_caller, "but no longer than at first");
+        assert_eq!(introduced.held(peer(4), NOW, after(2500), 1).here, 3);
+        assert!(introduced.held(peer(1), NOW, after(2500), 1).to_caller);
+        assert!(!introduced.held(peer(1), NOW, after(15_000), 1).to_caller, "but no longer than at first");
     }
 
     #[test]
@@ -130,17 +178,22 @@ mod tests {
             introduced.hold(peer(1), false, after(3_600_000), 1)
                 && introduced.hold(peer(2), false, after(3_600_000), 1)
         );
-        assert_eq!(introduced.held(peer(3), NOW, 1), Held::default());
+        assert_eq!(introduced.held(peer(3), NOW, NOW, 1), Held::default());
         assert!(introduced.is_over(NOW) && introduced.hold(peer(3), false, NOW, 1));
-        assert_eq!(introduced.held(peer(4), NOW, 1).here, 1);
+        assert_eq!(introduced.held(peer(4), NOW, NOW, 1).here, 1);
     }
 
     #[test]
     fn who_insists_gets_more_but_not_without_end() {
         let mut introduced = Introduced::default();
         assert_eq!((0..9).filter(|n| introduced.hold(peer(*n), false, NOW, 1)).count(), MOST_A_SECOND);
-        assert_eq!((10..250).filter(|n| introduced.hold(peer(*n), true, NOW, 1)).count(), MOST_HELD - MOST_A_SECOND);
-        assert_eq!(introduced.held(peer(251), NOW, 1).slots, MOST_HELD);
+        assert_eq!(
+            (10..250).filter(|n| introduced.hold(peer(*n), true, NOW, 1)).count(),
+            MOST_INSISTED - MOST_A_SECOND
+        );
+        let mut seconds = (1..20).map(after_seconds);
+        assert!(seconds.all(|now| (0..6).all(|n| introduced.hold(peer(n), true, now, 1))));
+        assert!(introduced.0.len() <= MOST_HELD);
     }
 
     proptest! {
@@ -157,7 +210,7 @@ mod tests {
             for three in held.windows(3) {
                 prop_assert!(three[2] - three[0] >= 1000 * nodes as u64, "{three:?}");
             }
-            prop_assert!(introduced.0.len() <= 30);
+            prop_assert!(introduced.0.len() <= 60);
         }
     }
 }

@@ -26,10 +26,10 @@ pub const MAX_EXCLUDE: usize = 64;
 pub const CANDIDATES: usize = 64;
 /// Most peers of one prefix in a list, unless hardly anybody else is there.
 pub const MOST_OF_A_PREFIX: usize = 2;
+/// With a smaller chance of a link, a peer is listed only where there is nobody else: most attempts would fail.
+const LIKELY: f32 = 0.6;
 /// One place in so many is for peers that are yet to be tried.
 const EXPLORED: f64 = 5.0;
-/// So many links more than they have slots for are asked of peers when hardly anybody has any.
-const MORE_SLOTS: usize = 3;
 /// A candidate that is so many seconds ahead has what the caller needs next, and has it still; ...
 const AHEAD: f32 = 60.0;
 /// ... one that is further ahead than this has thrown it away by now.
@@ -54,6 +54,8 @@ pub struct Wish<'a> {
     pub playhead: Option<f32>,
     /// It is about to run out: nothing is tried, and only who has what comes next will do.
     pub urgent: bool,
+    /// It has no link, and cannot be choosy.
+    pub is_lonely: bool,
     /// At most so many peers.
     pub want: usize,
     /// But not these.
@@ -122,12 +124,12 @@ pub enum Step {
     Playhead,
     /// That it was introduced to this caller a moment ago.
     Tried,
-    /// That its slots are taken, up to a few more.
-    Slots,
     /// That enough others of its prefix are in the list.
     Prefix,
     /// That it has had as many introductions as it should for now.
     Busy,
+    /// That a link will hardly open: for a caller that has none, when there is nobody else.
+    Unlikely,
 }
 
 /// Why a candidate is in no list, however short.
@@ -196,8 +198,8 @@ impl Drawn {
 
 /// What is reserved of peers, by who was introduced to whom.
 pub trait Reservations {
-    /// What is reserved of `target` for others than the caller.
-    fn held(&self, target: PeerId) -> Held;
+    /// What is reserved of `target`, whose own word is of `said`, for others than the caller.
+    fn held(&self, target: PeerId, said: Timestamp) -> Held;
 
     /// Reserves a slot of `target` for the caller. Says whether it could: another call may have been faster. With `insist`,
     /// it can, however many introductions the target had.
@@ -239,13 +241,17 @@ impl<R: Reservations> Draw<'_, R> {
         self.take(&order, Step::Fits, wish.want, Fate::Drawn);
         // Half a list of peers that will do is better than a whole one of those that hardly will.
         let enough = wish.want.div_ceil(2);
-        for step in [Step::Playhead, Step::Tried, Step::Slots, Step::Prefix] {
+        for step in [Step::Playhead, Step::Tried, Step::Prefix] {
             self.take(&order, step, enough, Fate::Drawn);
         }
         if self.drawn.listed.len() < enough {
             // What is left of it goes to those who were introduced to the fewest, so that a crowd spreads.
             order.sort_by_key(|at| self.drawn.verdicts[*at].held.map(|held| held.slots));
             self.take(&order, Step::Busy, enough, Fate::Drawn);
+        }
+        // One attempt that will probably fail is better than none; more are of no use to either side.
+        if wish.is_lonely {
+            self.take(&order, Step::Unlikely, enough.min(1), Fate::Drawn);
         }
     }
 
@@ -280,7 +286,7 @@ impl<R: Reservations> Draw<'_, R> {
                 continue;
             }
             let peer = member.peer;
-            let held = held.unwrap_or_else(|| self.reservations.held(peer));
+            let held = held.unwrap_or_else(|| self.reservations.held(peer, member.said));
             let found = match taken(member, held, self.slots) {
                 Err(unfit) => Fate::Unfit(unfit),
                 Ok(lacking) if lacking > step => Fate::Passed(lacking.max(needed)),
@@ -308,7 +314,11 @@ fn judge(ranked: &Ranked, wish: &Wish<'_>, terrain: &Terrain<'_>) -> Verdict {
     match weigh(ranked, wish, terrain) {
         Ok(factors) => {
             let is_elsewhere = factors.content <= LEAST_CONTENT;
-            let needed = if is_elsewhere { Step::Playhead } else { Step::Fits };
+            let needed = match factors {
+                Factors { nat, .. } if nat < LIKELY => Step::Unlikely,
+                _ if is_elsewhere => Step::Playhead,
+                _ => Step::Fits,
+            };
             Verdict { factors: Some(factors), held: None, fate: Fate::Passed(needed) }
         }
         Err(unfit) => Verdict { factors: None, held: None, fate: Fate::Unfit(unfit) },
@@ -330,10 +340,9 @@ fn weigh(ranked: &Ranked, wish: &Wish<'_>, terrain: &Terrain<'_>) -> Result<Fact
         return Err(Unfit::Nat);
     }
     let slots = slots(member, terrain.slots);
-    // Who takes a few more than it has is asked last, and then as if one were free.
-    let free = slots.saturating_sub(member.degree.into()).max(1);
+    let free = slots.checked_sub(member.degree.into()).filter(|free| *free > 0).ok_or(Unfit::Full)?;
     #[expect(clippy::cast_precision_loss, reason = "two small numbers")]
-    let free = if slots == 0 { return Err(Unfit::Full) } else { free as f32 / slots as f32 };
+    let free = free as f32 / slots as f32;
     // Bytes go from the candidate to the caller.
     let locality = costs::locality(terrain.costs.cost(&at, &wish.at));
     #[expect(clippy::cast_possible_truncation, reason = "four digits")]
@@ -349,13 +358,13 @@ fn slots(member: &Member, usual: usize) -> usize {
 /// What has to be overlooked with so much of a candidate reserved.
 fn taken(member: &Member, held: Held, usual: usize) -> Result<Step, Unfit> {
     let slots = slots(member, usual);
-    let [known, taken] = [held.here, held.slots].map(|held| usize::from(member.degree) + held);
-    if known >= slots + MORE_SLOTS {
+    let [known, guessed] = [held.here, held.slots].map(|held| usize::from(member.degree) + held);
+    if known >= slots {
         return Err(Unfit::Full);
     }
     // What other nodes have reserved is a guess, which must not leave anybody alone.
-    let is_busy = held.is_busy || taken >= slots + MORE_SLOTS;
-    let lacking = [(held.to_caller, Step::Tried), (taken >= slots, Step::Slots), (is_busy, Step::Busy)];
+    let is_busy = held.is_busy || guessed >= slots;
+    let lacking = [(held.to_caller, Step::Tried), (is_busy, Step::Busy)];
     Ok(lacking.into_iter().filter(|(is, _)| *is).map(|(_, step)| step).next_back().unwrap_or(Step::Fits))
 }
 

@@ -134,7 +134,7 @@ pub struct Reasons {
     /// In the list: `drawn`, or `explored` (a place for those that are yet to be tried). Not there: `not_drawn`, or what
     /// rules it out: `not_admitted`, `apart`, `nat`, `full`.
     pub fate: &'static str,
-    /// What was overlooked, or would have had to be: `playhead`, `tried`, `slots`, `prefix`, `busy`.
+    /// What was overlooked, or would have had to be: `playhead`, `tried`, `prefix`, `busy`, `unlikely`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overlooked: Option<&'static str>,
     /// How good an uploader it is.
@@ -166,9 +166,9 @@ impl From<&Verdict> for Reasons {
             Step::Fits => None,
             Step::Playhead => Some("playhead"),
             Step::Tried => Some("tried"),
-            Step::Slots => Some("slots"),
             Step::Prefix => Some("prefix"),
             Step::Busy => Some("busy"),
+            Step::Unlikely => Some("unlikely"),
         };
         let (fate, overlooked) = match *fate {
             Fate::Explored => ("explored", None),

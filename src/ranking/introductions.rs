@@ -1,4 +1,4 @@
-//! Who was introduced to whom through this node a moment ago, over all swarms: no lock over all targets.
+//! Who was introduced to whom through this node a moment ago, over all swarms: no lock over all peers.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -10,57 +10,66 @@ use crate::domain::{
     introductions::{Held, Introduced},
 };
 
-/// Most targets that are remembered: 100 bytes each. Beyond it, introductions to others are not held back.
-const MOST_TARGETS: usize = 1_000_000;
+/// Most peers that are remembered: 500 bytes each. Beyond it, introductions of others are not held back.
+const MOST_PEERS: usize = 1_000_000;
 
-/// The introductions of the last seconds, by target.
+/// The introductions of the last half minute, each with both peers.
 #[derive(Default)]
 pub struct Introductions {
-    by_target: DashMap<PeerId, Introduced, ahash::RandomState>,
-    targets: AtomicUsize,
+    by_peer: DashMap<PeerId, Introduced, ahash::RandomState>,
+    peers: AtomicUsize,
 }
 
 impl Introductions {
-    /// How things stand with `target` for `caller`.
-    pub fn held(&self, target: PeerId, caller: PeerId, now: Timestamp, nodes: usize) -> Held {
-        self.by_target.get(&target).map(|introduced| introduced.held(caller, now, nodes)).unwrap_or_default()
+    /// How things stand with `target`, whose own word is of `said`, for `caller`.
+    pub fn held(&self, target: PeerId, caller: PeerId, said: Timestamp, now: Timestamp, nodes: usize) -> Held {
+        self.by_peer.get(&target).map(|introduced| introduced.held(caller, said, now, nodes)).unwrap_or_default()
     }
 
-    /// Introduces `target` to `caller`; says whether it may be.
+    /// Introduces `target` to `caller`; says whether it may be. A slot of each is reserved.
     pub fn hold(&self, target: PeerId, caller: PeerId, insist: bool, now: Timestamp, nodes: usize) -> bool {
-        if let Some(mut introduced) = self.by_target.get_mut(&target) {
-            return introduced.hold(caller, insist, now, nodes);
+        let is_held = self.with(target, |introduced| introduced.hold(caller, insist, now, nodes)).unwrap_or(true);
+        if is_held {
+            self.with(caller, |introduced| introduced.given(target, now));
         }
-        if self.targets.load(Relaxed) >= MOST_TARGETS {
-            return true;
-        }
-        let entry = self.by_target.entry(target);
-        if matches!(entry, dashmap::Entry::Vacant(_)) {
-            self.targets.fetch_add(1, Relaxed);
-        }
-        entry.or_default().hold(caller, insist, now, nodes)
+        is_held
     }
 
-    /// Forgets what is over; returns how many targets are left.
+    /// Changes what is remembered of a peer; `None` where there is no room for it.
+    fn with<T>(&self, peer: PeerId, change: impl FnOnce(&mut Introduced) -> T) -> Option<T> {
+        if let Some(mut introduced) = self.by_peer.get_mut(&peer) {
+            return Some(change(&mut introduced));
+        }
+        if self.peers.load(Relaxed) >= MOST_PEERS {
+            return None;
+        }
+        let entry = self.by_peer.entry(peer);
+        if matches!(entry, dashmap::Entry::Vacant(_)) {
+            self.peers.fetch_add(1, Relaxed);
+        }
+        Some(change(&mut entry.or_default()))
+    }
+
+    /// Forgets what is over; returns how many peers are left.
     pub fn forget(&self, now: Timestamp) -> usize {
-        self.by_target.retain(|_, introduced| {
+        self.by_peer.retain(|_, introduced| {
             let stays = !introduced.is_over(now);
             if !stays {
-                self.targets.fetch_sub(1, Relaxed);
+                self.peers.fetch_sub(1, Relaxed);
             }
             stays
         });
-        self.targets.load(Relaxed)
+        self.peers.load(Relaxed)
     }
 }
 
 impl Ranking {
-    /// What is reserved of `target` for others than `caller`.
-    pub fn held(&self, target: PeerId, caller: PeerId) -> Held {
-        self.introductions.held(target, caller, self.clock.now(), self.live_nodes())
+    /// What is reserved of `target`, whose own word is of `said`, for others than `caller`.
+    pub fn held(&self, target: PeerId, caller: PeerId, said: Timestamp) -> Held {
+        self.introductions.held(target, caller, said, self.clock.now(), self.live_nodes())
     }
 
-    /// Introduces `target` to `caller`: one of its slots is reserved for a moment. Says whether it may be introduced now;
+    /// Introduces `target` to `caller`: a slot of each is reserved for a moment. Says whether it may be introduced now;
     /// with `insist`, however many introductions it has had.
     pub fn introduce(&self, target: PeerId, caller: PeerId, insist: bool) -> bool {
         self.introductions.hold(target, caller, insist, self.clock.now(), self.live_nodes())
@@ -93,22 +102,19 @@ mod tests {
             .collect();
         let held: usize = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
         assert_eq!(held, 2);
-        assert_eq!(introductions.held(peer(255), peer(254), NOW, 1).slots, 2);
+        assert_eq!(introductions.held(peer(255), peer(254), NOW, NOW, 1).slots, 2);
     }
 
     #[test]
-    fn beyond_the_most_targets_others_are_introduced_and_not_remembered() {
-        let introductions = Introductions { targets: AtomicUsize::new(MOST_TARGETS - 1), ..Introductions::default() };
+    fn beyond_the_most_peers_others_are_introduced_and_not_remembered() {
+        let introductions = Introductions { peers: AtomicUsize::new(MOST_PEERS - 1), ..Introductions::default() };
         for n in 0..9 {
             assert!(introductions.hold(peer(n), peer(200), false, NOW, 1));
         }
-        assert_eq!(introductions.by_target.len(), 1);
+        assert_eq!(introductions.by_peer.len(), 1);
         assert!((0..5).all(|n| introductions.hold(peer(8), peer(n), false, NOW, 1)));
-        assert_eq!(
-            (0..5).filter(|n| introductions.hold(peer(0), peer(*n), false, NOW, 1)).count(),
-            1,
-            "but who is, is"
-        );
+        let known = (0..5).filter(|n| introductions.hold(peer(0), peer(*n), false, NOW, 1)).count();
+        assert_eq!(known, 1, "but who is, is");
     }
 
     #[test]
@@ -118,9 +124,9 @@ mod tests {
             let later = NOW + Duration::from_secs(u64::from(n) / 50 * 10);
             assert!(introductions.hold(peer(n), peer(200), false, later, 1));
         }
-        assert_eq!(introductions.forget(NOW + Duration::from_secs(14)), 100);
-        assert_eq!(introductions.forget(NOW + Duration::from_secs(16)), 50);
-        assert_eq!(introductions.forget(NOW + Duration::from_secs(26)), 0);
-        assert_eq!(introductions.by_target.len(), 0);
+        assert_eq!(introductions.forget(NOW + Duration::from_secs(29)), 101);
+        assert_eq!(introductions.forget(NOW + Duration::from_secs(31)), 51);
+        assert_eq!(introductions.forget(NOW + Duration::from_secs(41)), 0);
+        assert_eq!(introductions.by_peer.len(), 0);
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     domain::{
-        Member, Nat, PeerId, Ranked, SwarmId, Whereabouts,
+        Member, Nat, PeerId, Ranked, SwarmId, Timestamp, Whereabouts,
         introductions::Held,
         selection::{self, CANDIDATES, Drawn, Reservations, Terrain, Verdict, Wish},
         ticket::{Permit, TicketKind},
@@ -26,8 +26,9 @@ impl Signaling {
         let now = self.clock.now();
         let wish = Wish {
             nat: member.as_ref().map_or(Nat::Unknown, |member| member.nat),
-            playhead: request.playhead.or_else(|| member?.playhead_at(now)),
+            playhead: request.playhead.or_else(|| member.as_ref()?.playhead_at(now)),
             urgent: request.urgent,
+            is_lonely: member.as_ref().is_none_or(|member| member.degree == 0),
             ..self.wish(caller, &request.swarm, request.want, &request.exclude)
         };
         let found = self.ranking.find(&request.swarm, caller.peer, wish.at, wish.sample()).await?;
@@ -51,6 +52,7 @@ impl Signaling {
             nat: Nat::Unknown,
             playhead: None,
             urgent: false,
+            is_lonely: true,
             // Where uploading is turned off, nobody is listed.
             want: if self.is_off(swarm) { 0 } else { want.into() },
             exclude,
@@ -104,6 +106,7 @@ impl Signaling {
             nat: asker.nat,
             playhead: asker.playhead_at(now),
             urgent: false,
+            is_lonely: asker.degree == 0,
             want: if self.is_off(swarm) { 0 } else { self.policy_of(swarm).want.into() },
             exclude: &[],
         };
@@ -136,8 +139,8 @@ struct Introducing<'a> {
 }
 
 impl Reservations for Introducing<'_> {
-    fn held(&self, target: PeerId) -> Held {
-        self.ranking.held(target, self.caller)
+    fn held(&self, target: PeerId, said: Timestamp) -> Held {
+        self.ranking.held(target, self.caller, said)
     }
 
     fn reserve(&mut self, target: PeerId, insist: bool) -> bool {
@@ -152,8 +155,8 @@ struct Looking<'a> {
 }
 
 impl Reservations for Looking<'_> {
-    fn held(&self, target: PeerId) -> Held {
-        self.ranking.held(target, self.caller)
+    fn held(&self, target: PeerId, said: Timestamp) -> Held {
+        self.ranking.held(target, self.caller, said)
     }
 
     fn reserve(&mut self, _target: PeerId, _insist: bool) -> bool {

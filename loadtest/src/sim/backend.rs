@@ -271,6 +271,11 @@ impl<'a> Backend<'a> {
         Ranked { member, score, seen: clock(now) }
     }
 
+    /// Links that a peer has, as it said last.
+    pub(super) fn degree(&self, peer: u32) -> usize {
+        self.entries[peer as usize].as_ref().map_or(0, |entry| entry.member.degree.into())
+    }
+
     /// The id of a peer.
     pub fn id(&self, peer: u32) -> PeerId {
         self.population.viewers[peer as usize].id

@@ -27,12 +27,20 @@ struct Reserving<'a> {
 }
 
 impl Reservations for Reserving<'_> {
-    fn held(&self, target: PeerId) -> Held {
-        if self.remembers { self.introduced[number(target)].held(self.caller, self.now, 1) } else { Held::default() }
+    fn held(&self, target: PeerId, said: Timestamp) -> Held {
+        let introduced = &self.introduced[number(target)];
+        if self.remembers { introduced.held(self.caller, said, self.now, 1) } else { Held::default() }
     }
 
     fn reserve(&mut self, target: PeerId, insist: bool) -> bool {
-        !self.remembers || self.introduced[number(target)].hold(self.caller, insist, self.now, 1)
+        if !self.remembers {
+            return true;
+        }
+        let is_held = self.introduced[number(target)].hold(self.caller, insist, self.now, 1);
+        if is_held {
+            self.introduced[number(self.caller)].given(target, self.now);
+        }
+        is_held
     }
 }
 
@@ -104,6 +112,7 @@ impl Backend<'_> {
             nat: seen.nat,
             playhead: seen.playhead,
             urgent: false,
+            is_lonely: self.degree(caller) == 0,
             want,
             exclude,
         };
@@ -147,7 +156,16 @@ impl Backend<'_> {
         let Ask { caller, want, exclude, now } = *ask;
         let viewer = &self.population.viewers[caller as usize];
         let at = self.row_of(viewer, now).member.whereabouts();
-        let wish = Wish { caller: viewer.id, at, nat: viewer.nat, playhead: None, urgent: false, want, exclude };
+        let wish = Wish {
+            caller: viewer.id,
+            at,
+            nat: viewer.nat,
+            playhead: None,
+            urgent: false,
+            is_lonely: true,
+            want,
+            exclude,
+        };
         let costs = CostMap::default();
         let mut worths: Vec<(f64, u32)> = self
             .sample(&wish, ORACLE_SEES, now, rng)

@@ -13,14 +13,18 @@ pub const DEGREE_MAX: usize = 12;
 pub const MOST_WANTED: usize = 16;
 /// Most that a list leaves out.
 const MOST_EXCLUDED: usize = 64;
-/// Somebody with whom it did not work is left alone for so long.
+/// Somebody with whom it did not work is left alone for so long; ...
 const AVOID_MS: u32 = 30_000;
+/// ... and for so long where the network lets nothing through.
+const UNREACHABLE_MS: u32 = 600_000;
 /// As `mesh.ts`.
 const MOST_AVOIDED: usize = 256;
 /// When a place became free: the budget for lists.
 const FREED_MS: u32 = 5000;
 const BREATH_MS: u32 = 250;
 const IDLE_MS: u32 = 30_000;
+/// So many attempts are taken to have worked before the first.
+const LUCK_WEIGHS: u32 = 2;
 
 /// A link, or an attempt at one.
 #[derive(Clone, Debug)]
@@ -47,15 +51,37 @@ pub struct Client {
     /// When it asks for a list, in milliseconds.
     pub asks: u32,
     avoided: Vec<(u32, u32)>,
+    opened: u32,
+    unreachable: u32,
     next_ms: u32,
     answered: u32,
     freed: bool,
 }
 
 impl Client {
-    /// Links missing to the aim.
+    /// Links missing to the aim; fewer for those of whose attempts many fail.
     pub fn missing(&self) -> usize {
-        DEGREE_TARGET.saturating_sub(self.sessions.len())
+        (DEGREE_TARGET.saturating_sub(self.sessions.len()) as f64 * self.luck()).ceil() as usize
+    }
+
+    /// The share of its attempts that the network lets through, as far as it knows.
+    fn luck(&self) -> f64 {
+        f64::from(self.opened + LUCK_WEIGHS) / f64::from(self.opened + self.unreachable + LUCK_WEIGHS)
+    }
+
+    /// A link opened.
+    pub fn opened(&mut self, with: u32) {
+        self.opened += 1;
+        if let Some(session) = self.session(with) {
+            session.is_open = true;
+        }
+    }
+
+    /// The network let an attempt come to nothing.
+    pub fn unreachable(&mut self, with: u32, now: u32, rng: &mut StdRng) {
+        self.unreachable += 1;
+        self.end(with, now, rng);
+        self.avoid_for(with, UNREACHABLE_MS, now, rng);
     }
 
     /// Open links.
@@ -104,11 +130,15 @@ impl Client {
 
     /// It did not work with this one: somebody else may take the place.
     pub fn avoid(&mut self, peer: u32, now: u32, rng: &mut StdRng) {
+        self.avoid_for(peer, AVOID_MS, now, rng);
+    }
+
+    fn avoid_for(&mut self, peer: u32, ms: u32, now: u32, rng: &mut StdRng) {
         self.avoided.retain(|(other, until)| *until > now && *other != peer);
         if self.avoided.len() >= MOST_AVOIDED {
             self.avoided.remove(0);
         }
-        self.avoided.push((peer, now + jittered(AVOID_MS, 0.2, rng)));
+        self.avoided.push((peer, now + jittered(ms, 0.2, rng)));
         if !self.freed {
             self.freed = true;
             self.schedule(now, rng);
@@ -129,7 +159,7 @@ impl Client {
             idle.saturating_sub(since)
         } else {
             let pace = if self.freed { self.next_ms.min(FREED_MS) } else { self.next_ms };
-            let pace = times(pace, rng.random_range(1.0..1.3));
+            let pace = times(pace, rng.random_range(1.0..1.3) / self.luck());
             times(BREATH_MS, rng.random_range(1.0..2.0)).max(idle.min(pace).saturating_sub(since))
         };
         self.asks = now + wait;

@@ -239,11 +239,15 @@ impl<'a> World<'a> {
                 continue;
             }
             if end == End::Opened && offers && answers {
-                client.session(other).expect("it tries").is_open = true;
+                client.opened(other);
                 client.receipts.opened(other);
             } else {
                 client.receipts.failed(other);
-                client.end(other, now, rng);
+                if end == End::Unreachable {
+                    client.unreachable(other, now, rng);
+                } else {
+                    client.end(other, now, rng);
+                }
             }
         }
     }
