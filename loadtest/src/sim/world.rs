@@ -56,6 +56,8 @@ pub struct World<'a> {
     settling: Vec<Vec<Attempt>>,
     closing: Vec<Vec<(u32, u32)>>,
     introduced: Vec<u32>,
+    // Had a place left when the flash crowd began.
+    had_room: Vec<bool>,
     in_first_second: Vec<u32>,
     in_first_minute: Vec<u32>,
     outcome: Outcome,
@@ -97,6 +99,7 @@ impl<'a> World<'a> {
             settling: vec![Vec::new(); seconds],
             closing: vec![Vec::new(); seconds],
             introduced: vec![0; all],
+            had_room: vec![false; all],
             in_first_second: vec![0; all],
             in_first_minute: vec![0; all],
             outcome,
@@ -119,6 +122,9 @@ impl<'a> World<'a> {
         }
         for (viewer, with) in std::mem::take(&mut self.closing[second as usize]) {
             self.close(viewer, with, now);
+        }
+        if second == self.population.flash_at {
+            self.had_room = self.clients.iter().map(|client| client.is_here && client.has_room()).collect();
         }
         self.come_and_ask(now);
         let Self { exchange, here, clients, outcome, rng, .. } = self;
@@ -313,6 +319,9 @@ impl<'a> World<'a> {
                 self.in_first_minute[target] += count;
             }
         }
+        if second == flash {
+            self.outcome.first_second_most = self.outcome.most_introduced[at];
+        }
         if second.is_multiple_of(INTERVAL_S) {
             self.sample(second);
         }
@@ -353,7 +362,7 @@ impl<'a> World<'a> {
                 }
             }
             let can_be_listed = viewer.may_upload() && viewer.said_nat != Nat::Blocked && came < flash;
-            if can_be_listed && viewer.leaves > flash {
+            if can_be_listed && self.had_room[number] {
                 self.outcome.first_second.push(self.in_first_second[number]);
             }
             if can_be_listed && viewer.leaves > flash + MINUTE_S {
