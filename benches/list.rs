@@ -122,6 +122,7 @@ impl Lists {
             playhead: Some(12.5),
             urgent: false,
             is_lonely: false,
+            said: self.clock.now(),
             want: 8,
             exclude: &[],
         };

@@ -106,7 +106,7 @@ impl Policy {
     #[must_use]
     pub fn with(mut self, overrides: &PolicyOverrides) -> Self {
         let o = overrides;
-        self.report_interval_s = o.report_interval_s.unwrap_or(self.report_interval_s).clamp(5, 600);
+        self.report_interval_s = o.report_interval_s.unwrap_or(self.report_interval_s).clamp(5, 40);
         self.idle_interval_s = o.idle_interval_s.unwrap_or(self.idle_interval_s).clamp(5, MAX_IDLE_INTERVAL_S);
         self.want = o.want.unwrap_or(self.want).min(16);
         self.degree_max = o.degree_max.unwrap_or(self.degree_max).min(64);
@@ -215,7 +215,7 @@ mod tests {
             (policy(10, 30), 2, policy(20, 40)),
             (policy(10, 10), 3, policy(30, 30)),
             (policy(25, 30), 3, policy(30, 40)),
-            (policy(600, 40), 3, policy(600, 40)),
+            (policy(40, 40), 3, policy(40, 40)),
         ] {
             assert_eq!(before.stretched(factor), after);
         }

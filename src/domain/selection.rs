@@ -56,6 +56,8 @@ pub struct Wish<'a> {
     pub urgent: bool,
     /// It has no link, and cannot be choosy.
     pub is_lonely: bool,
+    /// When it last said how many links it has.
+    pub said: Timestamp,
     /// At most so many peers.
     pub want: usize,
     /// But not these.
@@ -63,6 +65,13 @@ pub struct Wish<'a> {
 }
 
 impl Wish<'_> {
+    /// The same, but for no more than the caller has slots for, beside what it was given since its last word; one at least. So
+    /// nobody reserves a swarm for itself, and who cannot be reached by anybody does not try everybody.
+    #[must_use]
+    pub fn within(self, slots: usize, given: Held) -> Self {
+        Self { want: self.want.min(slots.saturating_sub(given.here).max(1)), ..self }
+    }
+
     /// How many candidates to look for, so that enough are left whoever of them is excluded.
     pub const fn sample(&self) -> usize {
         if self.want == 0 { 0 } else { CANDIDATES + self.exclude.len() + 1 }

@@ -29,6 +29,7 @@ impl Signaling {
             playhead: request.playhead.or_else(|| member.as_ref()?.playhead_at(now)),
             urgent: request.urgent,
             is_lonely: member.as_ref().is_none_or(|member| member.degree == 0),
+            said: member.as_ref().map_or(now, |member| member.said),
             ..self.wish(caller, &request.swarm, request.want, &request.exclude)
         };
         let found = self.ranking.find(&request.swarm, caller.peer, wish.at, wish.sample()).await?;
@@ -53,6 +54,7 @@ impl Signaling {
             playhead: None,
             urgent: false,
             is_lonely: true,
+            said: self.clock.now(),
             // Where uploading is turned off, nobody is listed.
             want: if self.is_off(swarm) { 0 } else { want.into() },
             exclude,
@@ -107,6 +109,7 @@ impl Signaling {
             playhead: asker.playhead_at(now),
             urgent: false,
             is_lonely: asker.degree == 0,
+            said: asker.said,
             want: if self.is_off(swarm) { 0 } else { self.policy_of(swarm).want.into() },
             exclude: &[],
         };
@@ -126,9 +129,10 @@ impl Signaling {
         candidates.retain(|ranked| wish.admits(ranked));
         candidates.truncate(CANDIDATES);
         let slots = self.policy_of(swarm).degree_max.into();
+        let wish = wish.within(slots, reservations.held(wish.caller, wish.said));
         let (costs, pairs) = (self.geo.costs(), self.ranking.pairs());
         let terrain = Terrain { costs: &costs, pairs: &pairs, slots, now: self.clock.now() };
-        selection::choose(candidates, wish, &terrain, &mut rand::rng(), reservations)
+        selection::choose(candidates, &wish, &terrain, &mut rand::rng(), reservations)
     }
 }
 

@@ -276,6 +276,11 @@ impl<'a> Backend<'a> {
         self.entries[peer as usize].as_ref().map_or(0, |entry| entry.member.degree.into())
     }
 
+    /// When it said so.
+    pub(super) fn said(&self, peer: u32) -> Timestamp {
+        self.entries[peer as usize].as_ref().map_or(Timestamp(0), |entry| entry.member.said)
+    }
+
     /// The id of a peer.
     pub fn id(&self, peer: u32) -> PeerId {
         self.population.viewers[peer as usize].id

@@ -113,6 +113,7 @@ impl Backend<'_> {
             playhead: seen.playhead,
             urgent: false,
             is_lonely: self.degree(caller) == 0,
+            said: self.said(caller),
             want,
             exclude,
         };
@@ -123,6 +124,7 @@ impl Backend<'_> {
         let remembers = self.without != Without::Reservations;
         let mut reservations =
             Reserving { introduced: &mut self.introduced, caller: viewer.id, now: clock(now), remembers };
+        let wish = wish.within(DEGREE_MAX, reservations.held(viewer.id, wish.said));
         let drawn = selection::choose(candidates, &wish, &terrain, rng, &mut reservations);
         drawn.listed().map(|(ranked, _)| number(ranked.member.peer) as u32).collect()
     }
@@ -163,6 +165,7 @@ impl Backend<'_> {
             playhead: None,
             urgent: false,
             is_lonely: true,
+            said: clock(now),
             want,
             exclude,
         };

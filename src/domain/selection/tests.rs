@@ -75,6 +75,7 @@ fn wish(want: usize) -> Wish<'static> {
         playhead: None,
         urgent: false,
         is_lonely: true,
+        said: NOW,
         want,
         exclude: &[],
     }
@@ -313,6 +314,13 @@ fn when_everybody_is_busy_those_with_the_fewest_introductions_come_first() {
     let mut reserved = Reserved::default();
     drawn(&candidates, &wish(8), &mut StdRng::seed_from_u64(1), &mut reserved);
     assert_eq!(reserved.asked, [8, 7, 6, 5].map(|n| (peer(n), true)));
+}
+
+#[test]
+fn nobody_is_given_more_than_it_has_slots_for() {
+    let given = |here| wish(8).within(12, Held { here, ..Held::default() }).want;
+    assert_eq!([given(0), given(4), given(7), given(12), given(60)], [8, 8, 5, 1, 1]);
+    assert_eq!(wish(0).within(12, Held::default()).want, 0);
 }
 
 #[test]
