@@ -81,6 +81,16 @@ impl Introduced {
         }
     }
 
+    /// The other side left: its slot is free again.
+    pub fn left(&mut self, with: PeerId) {
+        self.0.retain(|introduction| introduction.with != with);
+    }
+
+    /// With whom it was introduced.
+    pub fn others(&self) -> impl Iterator<Item = PeerId> {
+        self.0.iter().map(|introduction| introduction.with)
+    }
+
     /// Whether nothing is left of it.
     pub fn is_over(&self, now: Timestamp) -> bool {
         self.0.iter().all(|introduction| age(introduction.at, now) >= HELD_FOR)

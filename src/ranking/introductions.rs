@@ -50,6 +50,17 @@ impl Introductions {
         Some(change(&mut entry.or_default()))
     }
 
+    /// Who left holds no slots.
+    pub fn left(&self, peer: PeerId) {
+        let Some((_, introduced)) = self.by_peer.remove(&peer) else { return };
+        self.peers.fetch_sub(1, Relaxed);
+        for other in introduced.others() {
+            if let Some(mut of_other) = self.by_peer.get_mut(&other) {
+                of_other.left(peer);
+            }
+        }
+    }
+
     /// Forgets what is over; returns how many peers are left.
     pub fn forget(&self, now: Timestamp) -> usize {
         self.by_peer.retain(|_, introduced| {
@@ -115,6 +126,20 @@ mod tests {
         assert!((0..5).all(|n| introductions.hold(peer(8), peer(n), false, NOW, 1)));
         let known = (0..5).filter(|n| introductions.hold(peer(0), peer(*n), false, NOW, 1)).count();
         assert_eq!(known, 1, "but who is, is");
+    }
+
+    #[test]
+    fn who_left_holds_no_slots() {
+        let introductions = Introductions::default();
+        assert!(
+            introductions.hold(peer(1), peer(2), false, NOW, 1) && introductions.hold(peer(2), peer(3), false, NOW, 1)
+        );
+        let here = |target| introductions.held(peer(target), peer(9), NOW, NOW, 1).here;
+        assert_eq!([here(1), here(2), here(3)], [1, 2, 1]);
+        introductions.left(peer(2));
+        introductions.left(peer(2));
+        assert_eq!([here(1), here(2), here(3)], [0, 0, 0]);
+        assert_eq!(introductions.forget(NOW + Duration::from_secs(31)), 0);
     }
 
     #[test]

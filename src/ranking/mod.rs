@@ -228,6 +228,7 @@ impl Ranking {
     pub async fn leave(&self, swarm: &SwarmId, peer: PeerId) -> bool {
         let now = self.clock.now();
         self.exit(peer, swarm);
+        self.introductions.left(peer);
         let known = self.views.get(swarm).map(|view| view.clone());
         let was_known = known.as_ref().is_some_and(|view| {
             let was_member = view.knows(peer);
