@@ -46,13 +46,15 @@ impl Introduced {
     /// How things stand for `caller` on one of so many nodes. What was reserved before the peer's own word of `said` is in
     /// that word.
     pub fn held(&self, caller: PeerId, said: Timestamp, now: Timestamp, nodes: usize) -> Held {
-        let (mut here, mut to_caller) = (0, false);
+        let (mut here, mut to_caller, mut is_known) = (0, false, false);
         for Introduction { with, at, .. } in &self.0 {
             let age = age(*at, now);
             to_caller |= *with == caller && age < TRIED_FOR;
+            is_known |= *with == caller && age < HELD_FOR;
             here += usize::from(*with != caller && *at >= said && age < HELD_FOR);
         }
-        Held { here, slots: here * nodes.max(1), to_caller, is_busy: self.lately(now, nodes) >= MOST_A_SECOND }
+        let is_busy = !is_known && self.lately(now, nodes) >= MOST_A_SECOND;
+        Held { here, slots: here * nodes.max(1), to_caller, is_busy }
     }
 
     /// How often it was handed out in this node's share of a second.
@@ -65,11 +67,15 @@ impl Introduced {
     /// reached since [`Introduced::held`] was asked. With `insist`, it may be a few times more.
     pub fn hold(&mut self, caller: PeerId, insist: bool, now: Timestamp, nodes: usize) -> bool {
         self.0.retain(|introduction| age(introduction.at, now) < HELD_FOR);
-        // A repeat takes no second slot; one that is refused keeps the first.
-        let before = self.0.iter().position(|other| other.with == caller).map(|at| self.0.remove(at));
+        // Who has it already is introduced to nobody new.
+        if self.0.iter().any(|introduction| introduction.with == caller) {
+            return true;
+        }
         let most = if insist { MOST_INSISTED } else { MOST_A_SECOND };
         let is_held = self.lately(now, nodes) < most && self.0.len() < MOST_HELD;
-        self.0.extend(if is_held { Some(Introduction { with: caller, at: now, as_target: true }) } else { before });
+        if is_held {
+            self.0.push(Introduction { with: caller, at: now, as_target: true });
+        }
         is_held
     }
 
@@ -171,14 +177,16 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_again_and_is_refused_keeps_its_slot() {
+    fn who_comes_again_gets_it_again_however_many_others_did() {
         let mut introduced = Introduced::default();
         assert!(introduced.hold(peer(1), false, NOW, 1));
         assert!(introduced.hold(peer(2), false, after(2000), 1) && introduced.hold(peer(3), false, after(2000), 1));
-        assert!(!introduced.hold(peer(1), false, after(2500), 1));
+        assert!(!introduced.hold(peer(4), false, after(2500), 1));
+        assert!(introduced.hold(peer(1), false, after(2500), 1));
         assert_eq!(introduced.held(peer(4), NOW, after(2500), 1).here, 3);
-        assert!(introduced.held(peer(1), NOW, after(2500), 1).to_caller);
-        assert!(!introduced.held(peer(1), NOW, after(15_000), 1).to_caller, "but no longer than at first");
+        assert!(introduced.held(peer(4), NOW, after(2500), 1).is_busy);
+        assert!(!introduced.held(peer(1), NOW, after(2500), 1).is_busy);
+        assert!(!introduced.held(peer(1), NOW, after(15_000), 1).to_caller, "as tried it counts from the first time");
     }
 
     #[test]
@@ -201,8 +209,12 @@ mod tests {
             (10..250).filter(|n| introduced.hold(peer(*n), true, NOW, 1)).count(),
             MOST_INSISTED - MOST_A_SECOND
         );
-        let mut seconds = (1..20).map(after_seconds);
-        assert!(seconds.all(|now| (0..3).all(|n| introduced.hold(peer(n), true, now, 1))));
+        let mut all = (1..100).flat_map(|second| (0..3).map(move |n| (second, n)));
+        let mut left = || {
+            all.next()
+                .map(|(second, n)| introduced.hold(peer(second * 2 + n), true, after_seconds(u64::from(second)), 1))
+        };
+        while left().is_some() {}
         assert!(introduced.0.len() <= MOST_HELD);
     }
 
