@@ -129,10 +129,10 @@ impl Factors {
 pub enum Step {
     /// Nothing.
     Fits,
-    /// That it is elsewhere in the content.
-    Playhead,
     /// That it was introduced to this caller a moment ago.
     Tried,
+    /// That it is elsewhere in the content.
+    Playhead,
     /// That enough others of its prefix are in the list.
     Prefix,
     /// That it has had as many introductions as it should for now.
@@ -248,9 +248,11 @@ impl<R: Reservations> Draw<'_, R> {
         let power = if wish.urgent { 2 } else { 1 };
         let mut order = self.order(rng, |_, factors| Some(factors.weight().powi(power)));
         self.take(&order, Step::Fits, wish.want, Fate::Drawn);
+        // In a small swarm it may have met everybody a moment ago, and have forgotten them.
+        self.take(&order, Step::Tried, wish.want, Fate::Drawn);
         // Half a list of peers that will do is better than a whole one of those that hardly will.
         let enough = wish.want.div_ceil(2);
-        for step in [Step::Playhead, Step::Tried, Step::Prefix] {
+        for step in [Step::Playhead, Step::Prefix] {
             self.take(&order, step, enough, Fate::Drawn);
         }
         if self.drawn.listed.len() < enough {
@@ -372,7 +374,7 @@ fn taken(member: &Member, held: Held, usual: usize) -> Result<Step, Unfit> {
         return Err(Unfit::Full);
     }
     // What other nodes have reserved is a guess, which must not leave anybody alone.
-    let is_busy = held.is_busy || guessed >= slots;
+    let is_busy = held.is_busy || guessed >= slots && !held.to_caller;
     let lacking = [(held.to_caller, Step::Tried), (is_busy, Step::Busy)];
     Ok(lacking.into_iter().filter(|(is, _)| *is).map(|(_, step)| step).next_back().unwrap_or(Step::Fits))
 }
