@@ -10,6 +10,8 @@ use super::{ids::PeerId, time::Timestamp};
 pub const HELD_FOR: Duration = Duration::from_secs(30);
 /// How long two that were introduced to each other are not introduced again, unless there are few others.
 pub const TRIED_FOR: Duration = Duration::from_secs(15);
+/// A word of what links there are does not tell of those that are about to open: introductions of so long before count beside it.
+const OPENS_WITHIN: Duration = Duration::from_secs(2);
 /// Introductions to one target in any second, over all nodes.
 pub const MOST_A_SECOND: usize = 2;
 /// And where a caller would get next to nobody otherwise.
@@ -51,7 +53,7 @@ impl Introduced {
             let age = age(*at, now);
             to_caller |= *with == caller && age < TRIED_FOR;
             is_known |= *with == caller && age < HELD_FOR;
-            here += usize::from(*with != caller && *at >= said && age < HELD_FOR);
+            here += usize::from(*with != caller && *at + OPENS_WITHIN >= said && age < HELD_FOR);
         }
         let is_busy = !is_known && self.lately(now, nodes) >= MOST_A_SECOND;
         Held { here, slots: here * nodes.max(1), to_caller, is_busy }

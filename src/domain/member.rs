@@ -6,6 +6,7 @@ use super::{
     ids::PeerId,
     nat::{End, Nat},
     place::{Place, Prefix, Whereabouts},
+    reach::Reach,
     score::Score,
     time::Timestamp,
 };
@@ -41,6 +42,8 @@ pub struct Member {
     pub place: Place,
     /// Whether at least [`TRIED_BY`] counterparts have said something of it. The ranker finds out.
     pub tried: bool,
+    /// What came of its attempts. The ranker finds out.
+    pub reach: Reach,
     /// When it joined; a join that is repeated keeps the first.
     pub joined: Timestamp,
     /// When it last said any of this.
@@ -62,6 +65,7 @@ impl Member {
             address: None,
             place: Place::default(),
             tried: false,
+            reach: Reach::default(),
             joined: now,
             said: now,
         }
@@ -81,6 +85,9 @@ impl Member {
     pub fn keep_of(&mut self, before: &Self) {
         self.joined = before.joined;
         self.tried |= before.tried;
+        if self.nat == before.nat {
+            self.reach = before.reach;
+        }
     }
 
     /// Where it is.
@@ -90,7 +97,7 @@ impl Member {
 
     /// As an end of attempts.
     pub const fn end(&self) -> End {
-        End { nat: self.nat, asn: self.place.asn }
+        End { nat: self.nat, asn: self.place.asn, reach: self.reach }
     }
 
     /// The prefix of its address, where known. Not of loopback: there everybody has the same.

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::reach::{Reach, Tells};
+
 /// How a peer's NAT maps its ports (RFC 4787, section 4.1), as its client found it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -76,12 +78,14 @@ impl Pair {
         Self::Networks(one.min(other), one.max(other))
     }
 
-    /// What an attempt between these two counts for: their classes, and their networks unless the classes explain
-    /// whatever comes of it.
+    /// What an attempt between these two counts for: their classes, if it is not known how these two differ from others of
+    /// theirs; and their networks, unless the classes explain whatever comes of it.
     pub fn of(one: End, other: End) -> impl Iterator<Item = Self> {
         let tells = prior(one.nat, other.nat) >= USUAL;
         let networks = one.asn.zip(other.asn).filter(|_| tells).map(|(one, other)| Self::networks(one, other));
-        [Some(Self::classes(one.nat, other.nat)), networks].into_iter().flatten()
+        let are_strangers = one.reach.is_new(one.nat, other.nat) && other.reach.is_new(other.nat, one.nat);
+        let classes = are_strangers.then(|| Self::classes(one.nat, other.nat));
+        [classes, networks].into_iter().flatten()
     }
 }
 
@@ -125,6 +129,8 @@ pub struct End {
     pub nat: Nat,
     /// Its autonomous system, where known.
     pub asn: Option<u32>,
+    /// What came of its attempts so far.
+    pub reach: Reach,
 }
 
 impl Pairs {
@@ -155,6 +161,12 @@ impl Pairs {
 
     /// The chance that a direct attempt between these two opens a link.
     pub fn chance(&self, one: End, other: End) -> f32 {
+        let chance = self.chance_of_strangers(one, other);
+        if chance <= 0.0 { chance } else { after(after(chance, one, other), other, one) }
+    }
+
+    /// The same, whatever came of their own attempts.
+    fn chance_of_strangers(&self, one: End, other: End) -> f32 {
         let classes = self.chance_of_classes(one.nat, other.nat);
         let (Some(a), Some(b)) = (one.asn, other.asn) else { return classes };
         if classes <= 0.0 {
@@ -163,6 +175,17 @@ impl Pairs {
         let Some(outcomes) = self.0.get(&Pair::networks(a, b)) else { return classes };
         classes * (outcomes.chance(USUAL, NETWORKS_WEIGH) / USUAL).clamp(KEPT, 1.0)
     }
+}
+
+/// A chance, corrected by what came of attempts of `end`. It does not part who can meet: something may have changed.
+fn after(chance: f32, end: End, other: End) -> f32 {
+    let Reach { easy, hard } = end.reach;
+    let corrected = match Tells::of(end.nat, other.nat) {
+        Some(Tells::Easy) => easy.chance(chance),
+        Some(Tells::Hard) => hard.chance(chance) * easy.left(),
+        None => chance * easy.left(),
+    };
+    corrected.max(chance.min(LEAST_CHANCE))
 }
 
 /// Neither certain nor hopeless, however much is said.
@@ -196,7 +219,7 @@ mod tests {
     use super::*;
 
     fn end(nat: Nat) -> End {
-        End { nat, asn: None }
+        End { nat, ..End::default() }
     }
 
     #[test]
@@ -241,7 +264,7 @@ mod tests {
 
     #[test]
     fn two_networks_are_learned_on_top_of_their_classes() {
-        let end = |asn| End { nat: Nat::Eim, asn: Some(asn) };
+        let end = |asn| End { nat: Nat::Eim, asn: Some(asn), ..End::default() };
         let pairs = Pairs::new([(Pair::networks(7, 3), Outcomes { opened: 0.0, failed: 60.0 })]);
         assert!((pairs.chance(end(3), end(7)) - 0.9 * 20.0 / 80.0).abs() < 1e-6);
         assert!((pairs.chance(end(3), end(3)) - 0.9).abs() < 1e-6);
@@ -257,7 +280,7 @@ mod tests {
 
     #[test]
     fn networks_where_usual_kinds_meet_make_no_other_kind_more_likely() {
-        let end = |nat| End { nat, asn: Some(3) };
+        let end = |nat| End { nat, asn: Some(3), ..End::default() };
         let counted = |one, other| Pair::of(end(one), end(other)).count();
         assert_eq!(
             (counted(Nat::Eim, Nat::Open), counted(Nat::Eim, Nat::Apdm), counted(Nat::Eim, Nat::Unknown)),

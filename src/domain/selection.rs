@@ -11,6 +11,7 @@ use super::{
     member::{Member, PLAYHEADS, Ranked},
     nat::{End, LEAST_CHANCE, Nat, Pairs},
     place::{Prefix, Whereabouts},
+    reach::Reach,
     score::Score,
     time::Timestamp,
 };
@@ -50,6 +51,8 @@ pub struct Wish<'a> {
     pub at: Whereabouts,
     /// How its NAT behaves.
     pub nat: Nat,
+    /// What came of its attempts.
+    pub reach: Reach,
     /// Seconds into the content.
     pub playhead: Option<f32>,
     /// It is about to run out: nothing is tried, and only who has what comes next will do.
@@ -226,7 +229,8 @@ pub fn choose(
 ) -> Drawn {
     let verdicts = candidates.iter().map(|ranked| judge(ranked, wish, terrain)).collect();
     let drawn = Drawn { candidates, verdicts, listed: Vec::with_capacity(wish.want) };
-    let mut draw = Draw { drawn, slots: terrain.slots, reservations };
+    let is_choosy = wish.nat != Nat::Unknown || wish.reach != Reach::default();
+    let mut draw = Draw { drawn, slots: terrain.slots, is_choosy, reservations };
     draw.run(wish, rng);
     draw.drawn
 }
@@ -234,6 +238,8 @@ pub fn choose(
 struct Draw<'a, R> {
     drawn: Drawn,
     slots: usize,
+    // More is known of the caller than nothing.
+    is_choosy: bool,
     reservations: &'a mut R,
 }
 
@@ -298,7 +304,7 @@ impl<R: Reservations> Draw<'_, R> {
             }
             let peer = member.peer;
             let held = held.unwrap_or_else(|| self.reservations.held(peer, member.said));
-            let found = match taken(member, held, self.slots) {
+            let found = match taken(member, held, self.slots, self.is_choosy) {
                 Err(unfit) => Fate::Unfit(unfit),
                 Ok(lacking) if lacking > step => Fate::Passed(lacking.max(needed)),
                 Ok(_) if self.reservations.reserve(peer, step == Step::Busy) => fate(step),
@@ -345,8 +351,8 @@ fn weigh(ranked: &Ranked, wish: &Wish<'_>, terrain: &Terrain<'_>) -> Result<Fact
     if !terrain.costs.may_meet(&wish.at, &at) {
         return Err(Unfit::Apart);
     }
-    let [here, there] = [(wish.nat, wish.at), (member.nat, at)].map(|(nat, at)| End { nat, asn: at.place.asn });
-    let nat = terrain.pairs.chance(here, there);
+    let here = End { nat: wish.nat, asn: wish.at.place.asn, reach: wish.reach };
+    let nat = terrain.pairs.chance(here, member.end());
     if nat < LEAST_CHANCE {
         return Err(Unfit::Nat);
     }
@@ -367,14 +373,16 @@ fn slots(member: &Member, usual: usize) -> usize {
 }
 
 /// What has to be overlooked with so much of a candidate reserved.
-fn taken(member: &Member, held: Held, usual: usize) -> Result<Step, Unfit> {
+fn taken(member: &Member, held: Held, usual: usize, is_choosy: bool) -> Result<Step, Unfit> {
     let slots = slots(member, usual);
     let [known, guessed] = [held.here, held.slots].map(|held| usize::from(member.degree) + held);
     if known >= slots {
         return Err(Unfit::Full);
     }
     // What other nodes have reserved is a guess, which must not leave anybody alone.
-    let is_busy = held.is_busy || guessed >= slots && !held.to_caller;
+    // Of whom nothing is known, one finds out first.
+    let is_unknown = is_choosy && member.nat == Nat::Unknown && member.reach == Reach::default() && held.slots > 0;
+    let is_busy = held.is_busy || is_unknown && !held.to_caller || guessed >= slots && !held.to_caller;
     let lacking = [(held.to_caller, Step::Tried), (is_busy, Step::Busy)];
     Ok(lacking.into_iter().filter(|(is, _)| *is).map(|(_, step)| step).next_back().unwrap_or(Step::Fits))
 }

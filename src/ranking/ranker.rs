@@ -183,6 +183,7 @@ fn judge(known: Known, about: &About, now: Timestamp) -> (Judged, Told) {
         suspected_by += usize::from(news.is_some() && (failed || evidence.timeouts > timeouts));
         let Some(opened) = news.and_then(|news| news.opened) else { continue };
         told.attempts.push(Attempted { by: source.peer, here: source.end, there: member.end(), opened });
+        member.reach.note(member.nat, source.end.nat, opened);
         if let (true, Some(ms)) = (opened, receipt.connect_ms) {
             told.totals.connects += 1;
             told.totals.connect_ms += u64::from(ms);

@@ -2,7 +2,7 @@
 
 use crate::{
     domain::{
-        Member, Nat, PeerId, Ranked, SwarmId, Timestamp, Whereabouts,
+        Member, Nat, PeerId, Ranked, Reach, SwarmId, Timestamp, Whereabouts,
         introductions::Held,
         selection::{self, CANDIDATES, Drawn, Reservations, Terrain, Verdict, Wish},
         ticket::{Permit, TicketKind},
@@ -26,6 +26,7 @@ impl Signaling {
         let now = self.clock.now();
         let wish = Wish {
             nat: member.as_ref().map_or(Nat::Unknown, |member| member.nat),
+            reach: member.as_ref().map_or_else(Reach::default, |member| member.reach),
             playhead: request.playhead.or_else(|| member.as_ref()?.playhead_at(now)),
             urgent: request.urgent,
             is_lonely: member.as_ref().is_none_or(|member| member.degree == 0),
@@ -51,6 +52,7 @@ impl Signaling {
             caller: caller.peer,
             at: Whereabouts { place: self.geo.place(caller.session.address), prefix: caller.session.prefix() },
             nat: Nat::Unknown,
+            reach: Reach::default(),
             playhead: None,
             urgent: false,
             is_lonely: true,
@@ -106,6 +108,7 @@ impl Signaling {
             caller: asker.peer,
             at: asker.whereabouts(),
             nat: asker.nat,
+            reach: asker.reach,
             playhead: asker.playhead_at(now),
             urgent: false,
             is_lonely: asker.degree == 0,

@@ -24,7 +24,7 @@ pub const MOBILE_EVERY: usize = 3;
 
 /// Viewers in a mobile network, who do not upload: the client's `cellular` policy. A fifth to a third of the viewing time of
 /// streamed video is on phones (Conviva, State of Streaming 2020-2022), and most of that on Wi-Fi.
-pub const CELLULAR: f64 = 0.2;
+pub const CELLULAR: f64 = 0.1;
 
 /// Kinds of NAT at home. That 64 % of peers are behind a NAT that hole punching works for, and some 10 to 15 % have none
 /// that hinders, is what Halkes and Pouwelse found (UDP NAT and Firewall Puncturing in the Wild, 2011); that mapping is
@@ -34,7 +34,14 @@ pub const FIXED_NATS: [(Nat, f64); 4] = [(Nat::Open, 0.09), (Nat::Eim, 0.71), (N
 /// Carrier-Grade NAT Deployment, IMC 2016, section 6).
 pub const MOBILE_NATS: [(Nat, f64); 4] = [(Nat::Open, 0.04), (Nat::Eim, 0.46), (Nat::Apdm, 0.48), (Nat::Blocked, 0.02)];
 /// Clients that do not find out, or not in time (assumed).
-pub const UNKNOWN: f64 = 0.1;
+pub const UNKNOWN: f64 = 0.05;
+
+/// NATs that map endpoint-independently and filter by address and port (RFC 4787, section 5): they drop what comes from a
+/// port to which they have sent nothing, so who maps by destination does not reach them. A device has one behaviour, so it is
+/// the same for all who try. The share was set with [`truth`].
+pub const STRICT: f64 = 0.6;
+/// Homes behind a firewall that lets hardly any peer through, and what is left of a chance at each such end (assumed).
+pub const WALLED: (f64, f64) = (0.02, 0.1);
 
 /// The true chance that two that are there, and not full, get a link. It is not the server's table, and the server does not
 /// know it. Together with [`FILTERED`] and [`ODD_PAIRS`] it was set so that two random viewers behind NATs that let UDP
@@ -43,15 +50,15 @@ pub const UNKNOWN: f64 = 0.1;
 /// Two that map endpoint-independently meet by design (RFC 5128, section 3.3), so there it is firewalls that fail; against
 /// mapping by destination it depends on the other side's filtering. What came of a pair once comes of it again: 97.6 % of
 /// the links there opened with the first attempt.
-pub const fn truth(one: Nat, other: Nat) -> f64 {
+pub const fn truth(one: Nat, is_one_strict: bool, other: Nat, is_other_strict: bool) -> f64 {
     use Nat::{Apdm, Eim, Open};
     match (one, other) {
-        (Open, Open) => 0.97,
-        (Open, Eim) | (Eim, Open) => 0.96,
-        (Open, Apdm) | (Apdm, Open) => 0.90,
-        (Eim, Eim) => 0.95,
-        (Eim, Apdm) | (Apdm, Eim) => 0.40,
-        (Apdm, Apdm) => 0.03,
+        (Open, Open) => 0.99,
+        (Open, Eim) | (Eim, Open) | (Eim, Eim) => 0.98,
+        (Open, Apdm) | (Apdm, Open) => 0.93,
+        (Eim, Apdm) if !is_one_strict => 0.93,
+        (Apdm, Eim) if !is_other_strict => 0.93,
+        (Eim | Apdm, Apdm) | (Apdm, Eim) => 0.03,
         _ => 0.0,
     }
 }
@@ -66,7 +73,7 @@ pub const NO_HAIRPIN: (f64, f64) = (0.4, 0.2);
 /// The part of an uplink that a viewer's client uses, as a log-normal distribution: half of 12 Mbit/s, the median of fixed
 /// lines in the US in 2020 (Ookla, Q2 2020: 11.86; in 2023 it was 26.6); DSL below 1 Mbit/s and fibre of hundreds make the
 /// tails (FCC, Measuring Broadband America).
-pub const UPLINK_KBPS: f64 = 6000.0;
+pub const UPLINK_KBPS: f64 = 13_000.0;
 /// Of its logarithm.
 pub const UPLINK_SIGMA: f64 = 1.0;
 /// The client's own limits.

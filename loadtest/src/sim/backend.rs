@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use starling::{
     domain::{
-        Evidence, Member, PeerId, Ranked, Receipt, Score, Timestamp,
+        Evidence, Member, PeerId, Ranked, Reach, Receipt, Score, Timestamp,
         evidence::{Attempt, MAX_REPORTERS, Source},
         introductions::Introduced,
         member::TRIED_BY,
@@ -185,10 +185,8 @@ impl<'a> Backend<'a> {
     fn end(&self, peer: u32) -> End {
         let viewer = &self.population.viewers[peer as usize];
         let known = self.entries[peer as usize].as_ref();
-        known.map_or(End { nat: viewer.said_nat, asn: viewer.place.asn }, |entry| End {
-            nat: entry.member.nat,
-            asn: entry.member.place.asn,
-        })
+        let gone = End { nat: viewer.said_nat, asn: viewer.place.asn, reach: Reach::default() };
+        known.map_or(gone, |entry| entry.member.end())
     }
 
     /// What has to be done every second.
@@ -215,7 +213,7 @@ impl<'a> Backend<'a> {
         for of_one in receipts.chunk_by(|(one, ..), (other, ..)| one == other) {
             let peer = of_one[0].0 as usize;
             if let Some(entry) = &mut self.entries[peer] {
-                entry.judge(of_one, now.saturating_sub(self.heard[peer]), now);
+                entry.judge(of_one, self.without.learns(), now.saturating_sub(self.heard[peer]), now);
             }
         }
         for counted in self.counted.values_mut() {
@@ -276,6 +274,12 @@ impl<'a> Backend<'a> {
         self.entries[peer as usize].as_ref().map_or(0, |entry| entry.member.degree.into())
     }
 
+    /// What came of its attempts.
+    pub(super) fn reach(&self, peer: u32) -> Reach {
+        let known = self.entries[peer as usize].as_ref();
+        known.filter(|_| self.without.learns()).map_or_else(Reach::default, |entry| entry.member.reach)
+    }
+
     /// When it said so.
     pub(super) fn said(&self, peer: u32) -> Timestamp {
         self.entries[peer as usize].as_ref().map_or(Timestamp(0), |entry| entry.member.said)
@@ -294,7 +298,7 @@ impl<'a> Backend<'a> {
 
 impl Entry {
     /// As the ranker's function of this name.
-    fn judge(&mut self, receipts: &[(u32, Source, Receipt)], silent_ms: u32, now: u32) {
+    fn judge(&mut self, receipts: &[(u32, Source, Receipt)], learns: bool, silent_ms: u32, now: u32) {
         let time = clock(now);
         let evidence = self.evidence.get_or_insert_with(|| Evidence::new(self.member.joined));
         let touched = evidence.touched;
@@ -302,7 +306,11 @@ impl Entry {
         let mut suspected_by = 0;
         for (_, source, receipt) in receipts.iter().take(2 * MAX_REPORTERS) {
             let timeouts = evidence.timeouts;
-            let is_news = evidence.add(source, receipt, full_kbps(&self.member), time).is_some();
+            let news = evidence.add(source, receipt, full_kbps(&self.member), time);
+            if let Some(opened) = news.and_then(|news| news.opened).filter(|_| learns) {
+                self.member.reach.note(self.member.nat, source.end.nat, opened);
+            }
+            let is_news = news.is_some();
             let failed = evidence.reporters.last().is_some_and(|last| last.attempt == Attempt::Failed);
             suspected_by += usize::from(is_news && (failed || evidence.timeouts > timeouts));
         }

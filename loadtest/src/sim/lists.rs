@@ -3,7 +3,7 @@
 
 use rand::{RngExt, rngs::StdRng, seq::index};
 use starling::domain::{
-    CostMap, PeerId, Ranked, Score, Timestamp, costs,
+    CostMap, PeerId, Ranked, Reach, Score, Timestamp, costs,
     introductions::{Held, Introduced},
     selection::{self, CANDIDATES, Reservations, Terrain, Wish},
 };
@@ -110,6 +110,7 @@ impl Backend<'_> {
             caller: viewer.id,
             at: seen.whereabouts(),
             nat: seen.nat,
+            reach: self.reach(caller),
             playhead: seen.playhead,
             urgent: false,
             is_lonely: self.degree(caller) == 0,
@@ -162,6 +163,7 @@ impl Backend<'_> {
             caller: viewer.id,
             at,
             nat: viewer.nat,
+            reach: Reach::default(),
             playhead: None,
             urgent: false,
             is_lonely: true,

@@ -5,7 +5,7 @@ use std::hash::Hasher;
 use fnv::FnvHasher;
 
 use super::{
-    assumptions::{FILTERED, NO_HAIRPIN, ODD_PAIRS, truth},
+    assumptions::{FILTERED, NO_HAIRPIN, ODD_PAIRS, WALLED, truth},
     population::{Population, Viewer, number},
 };
 
@@ -25,7 +25,12 @@ impl<'a> Network<'a> {
     /// The chance that two get a link, when both are there and have room.
     pub fn chance(&self, one: &Viewer, other: &Viewer) -> f64 {
         let (a, b) = (one.network.min(other.network), one.network.max(other.network));
-        let mut chance = truth(one.nat, other.nat);
+        let mut chance = truth(one.nat, one.is_strict, other.nat, other.is_strict);
+        for end in [one, other] {
+            if end.is_walled {
+                chance *= WALLED.1;
+            }
+        }
         for end in [a, b] {
             if !self.population.is_largest[end as usize] && self.draw(1, end, end) < FILTERED.0 {
                 chance *= FILTERED.1;
@@ -85,12 +90,12 @@ mod tests {
         for (n, one) in good.iter().enumerate() {
             for other in &good[..n] {
                 let chance = network.chance(one, other);
-                assert!((chance - network.chance(other, one)).abs() < 1e-9 && chance <= truth(Nat::Eim, Nat::Eim));
+                assert!((chance - network.chance(other, one)).abs() < 1e-9 && chance <= truth(Nat::Eim, true, Nat::Eim, true));
                 assert_eq!(network.opens(one, other), network.opens(other, one));
                 opened += f64::from(u8::from(network.opens(one, other)));
                 expected += network.chance(one, other);
                 pairs += 1;
-                worse += u32::from(chance < truth(Nat::Eim, Nat::Eim) - 1e-9);
+                worse += u32::from(chance < truth(Nat::Eim, true, Nat::Eim, true) - 1e-9);
             }
         }
         assert!((opened / expected - 1.0_f64).abs() < 0.02, "{opened} of {expected}");

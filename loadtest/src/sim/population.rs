@@ -11,8 +11,8 @@ use super::{
     Shape,
     assumptions::{
         AT_ONCE, CELLULAR, COUNTRIES, DELAY_S, FIXED_NATS, FLASH, FLASH_AT, FLASH_FIRST_SECOND, LEAST_NETWORKS,
-        MOBILE_EVERY, MOBILE_NATS, NETWORKS, PREFIXES, SEGMENT_S, STAY_S, STAY_SIGMA, UNKNOWN, UPLINK_KBPS,
-        UPLINK_RANGE, UPLINK_SIGMA, VANISH, ZAP_S, ZAPPERS, ZIPF_COUNTRIES, ZIPF_NETWORKS,
+        MOBILE_EVERY, MOBILE_NATS, NETWORKS, PREFIXES, SEGMENT_S, STAY_S, STAY_SIGMA, STRICT, UNKNOWN, UPLINK_KBPS,
+        UPLINK_RANGE, UPLINK_SIGMA, VANISH, WALLED, ZAP_S, ZAPPERS, ZIPF_COUNTRIES, ZIPF_NETWORKS,
     },
 };
 
@@ -46,6 +46,10 @@ pub struct Viewer {
     pub address: IpAddr,
     /// How its NAT behaves.
     pub nat: Nat,
+    /// It filters by address and port.
+    pub is_strict: bool,
+    /// A firewall lets hardly anybody through.
+    pub is_walled: bool,
     /// What its client found out, or claims.
     pub said_nat: Nat,
     /// In a mobile network: it does not upload.
@@ -162,6 +166,7 @@ impl Map {
         // 32.0.0.0 and what follows: a stretch of 256 prefixes for each network.
         let address = 32 << 24 | (network as u32) << 16 | rng.random_range(0..prefixes) << 8 | rng.random_range(1..255);
         let nat = pick(if is_cellular { &MOBILE_NATS } else { &FIXED_NATS }, rng);
+        let [is_strict, is_walled] = [STRICT, WALLED.0].map(|share| rng.random_bool(share));
         let knows = !rng.random_bool(UNKNOWN);
         let uplink = LogNormal::new(UPLINK_KBPS.ln(), UPLINK_SIGMA).expect("a sigma above 0").sample(rng);
         let stays = stay(rng);
@@ -175,7 +180,7 @@ impl Map {
         };
         let said_nat = match conduct {
             Conduct::Liar => Nat::Open,
-            _ if knows => nat,
+            _ if knows && nat != Nat::Blocked => nat,
             _ => Nat::Unknown,
         };
         Viewer {
@@ -187,6 +192,8 @@ impl Map {
             place: Place { asn: Some(network as u32 + 1), country: Some(self.countries[network]), pid: None },
             address: Ipv4Addr::from_bits(address).into(),
             nat,
+            is_strict,
+            is_walled,
             said_nat,
             is_cellular: is_cellular && conduct != Conduct::Liar,
             uplink_kbps: uplink.clamp(*UPLINK_RANGE.start(), *UPLINK_RANGE.end()) as f32,

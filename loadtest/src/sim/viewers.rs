@@ -23,6 +23,8 @@ const MOST_AVOIDED: usize = 256;
 const FREED_MS: u32 = 5000;
 const BREATH_MS: u32 = 250;
 const IDLE_MS: u32 = 30_000;
+/// Attempts at a time before the first link.
+const FIRST_TRIED: usize = 3;
 /// So many attempts are taken to have worked before the first.
 const LUCK_WEIGHS: u32 = 2;
 
@@ -48,11 +50,17 @@ pub struct Client {
     pub sessions: Vec<Session>,
     /// What it says of others.
     pub receipts: Receipts,
+    /// Those of the last list that wait until a first attempt has worked.
+    pub spare: Vec<u32>,
     /// When it asks for a list, in milliseconds.
     pub asks: u32,
     avoided: Vec<(u32, u32)>,
     opened: u32,
     unreachable: u32,
+    in_vain: usize,
+    /// It knows how its NAT behaves.
+    pub knows_nat: bool,
+    rests: u32,
     next_ms: u32,
     answered: u32,
     freed: bool,
@@ -60,8 +68,21 @@ pub struct Client {
 
 impl Client {
     /// Links missing to the aim; fewer for those of whose attempts many fail.
-    pub fn missing(&self) -> usize {
+    pub fn missing(&self, now: u32) -> usize {
+        if self.in_vain >= self.patience() {
+            return usize::from(self.sessions.len() < DEGREE_TARGET && self.sessions.iter().all(|session| session.is_open) && now >= self.rests);
+        }
         (DEGREE_TARGET.saturating_sub(self.sessions.len()) as f64 * self.luck()).ceil() as usize
+    }
+
+    fn patience(&self) -> usize {
+        if self.knows_nat { FIRST_TRIED } else { 2 }
+    }
+
+    /// How many offers it makes at once: few, until it has seen one work.
+    pub fn at_once(&self, now: u32) -> usize {
+        let careful = if self.knows_nat { FIRST_TRIED } else { 1 }.saturating_sub(self.sessions.len());
+        if self.opened == 0 { self.missing(now).min(careful) } else { self.missing(now) }
     }
 
     /// The share of its attempts that the network lets through, as far as it knows.
@@ -72,6 +93,7 @@ impl Client {
     /// A link opened.
     pub fn opened(&mut self, with: u32) {
         self.opened += 1;
+        self.in_vain = 0;
         if let Some(session) = self.session(with) {
             session.is_open = true;
         }
@@ -80,6 +102,10 @@ impl Client {
     /// The network let an attempt come to nothing.
     pub fn unreachable(&mut self, with: u32, now: u32, rng: &mut StdRng) {
         self.unreachable += 1;
+        self.in_vain += 1;
+        if self.in_vain >= self.patience() {
+            self.rests = now + (30_000 << (self.in_vain - self.patience()).min(4));
+        }
         self.end(with, now, rng);
         self.avoid_for(with, UNREACHABLE_MS, now, rng);
     }
@@ -155,7 +181,7 @@ impl Client {
     fn schedule(&mut self, now: u32, rng: &mut StdRng) {
         let since = now - self.answered;
         let idle = times(IDLE_MS, rng.random_range(0.75..0.95));
-        let wait = if self.missing() == 0 {
+        let wait = if self.missing(now) == 0 {
             idle.saturating_sub(since)
         } else {
             let pace = if self.freed { self.next_ms.min(FREED_MS) } else { self.next_ms };
@@ -194,7 +220,7 @@ mod tests {
         assert!((10_250..10_500).contains(&client.asks), "{}", client.asks);
         let asks = client.asks;
         assert!(client.end(4, 10_100, &mut rng).is_some() && client.end(4, 10_100, &mut rng).is_none());
-        assert_eq!((client.asks, client.missing()), (asks, 2), "one call for both");
+        assert_eq!((client.asks, client.missing(10_000)), (asks, 2), "one call for both");
         client.answered(5000, 10_400, &mut rng);
         assert!((15_400..16_900).contains(&client.asks), "{}", client.asks);
     }

@@ -124,7 +124,7 @@ impl<'a> World<'a> {
             self.close(viewer, with, now);
         }
         if second == self.population.flash_at {
-            self.had_room = self.clients.iter().map(|client| client.is_here && client.has_room()).collect();
+            self.had_room = self.clients.iter().map(|client| client.is_here && client.sessions.len() + 2 <= DEGREE_MAX).collect();
         }
         self.come_and_ask(now);
         let Self { exchange, here, clients, outcome, rng, .. } = self;
@@ -162,7 +162,9 @@ impl<'a> World<'a> {
 
     fn arrive(&mut self, number: u32, now: u32) {
         let viewer = self.viewer(number);
-        self.client(number).is_here = true;
+        let client = self.client(number);
+        client.is_here = true;
+        client.knows_nat = viewer.said_nat != Nat::Unknown;
         self.here.push(number);
         if let Some(leaving) = self.leaving.get_mut(viewer.leaves as usize) {
             leaving.push(number);
@@ -173,7 +175,7 @@ impl<'a> World<'a> {
     fn ask(&mut self, caller: u32, now: u32) {
         let is_liar = self.viewer(caller).conduct == Conduct::Liar;
         let client = &self.clients[caller as usize];
-        let want = if is_liar { MOST_WANTED } else { client.missing() };
+        let want = if is_liar { MOST_WANTED } else { client.missing(now) };
         let exclude: Vec<PeerId> = client.excluded(now).map(|peer| self.backend.id(peer)).collect();
         let ask = Ask { caller, want, exclude: &exclude, now };
         let worth = |target: u32| worth(self.population, self.network, &self.clients, &self.exchange, caller, target);
@@ -187,9 +189,11 @@ impl<'a> World<'a> {
         }
         let next = if listed.len() < want { NEXT_MS.1 } else { NEXT_MS.0 };
         let client = &self.clients[caller as usize];
-        let fresh: Vec<u32> =
+        let mut fresh: Vec<u32> =
             listed.into_iter().filter(|peer| !client.has(*peer) && !client.avoids(*peer, now)).collect();
-        for target in fresh.into_iter().take(client.missing()) {
+        let spare = fresh.split_off(client.at_once(now).min(fresh.len()));
+        self.client(caller).spare = spare;
+        for target in fresh {
             self.offer(caller, target, now);
         }
         let Self { clients, rng, .. } = self;
@@ -247,6 +251,11 @@ impl<'a> World<'a> {
             if end == End::Opened && offers && answers {
                 client.opened(other);
                 client.receipts.opened(other);
+                let most = client.missing(now);
+                let spare: Vec<u32> = std::mem::take(&mut client.spare).into_iter().filter(|peer| !client.has(*peer) && !client.avoids(*peer, now)).take(most).collect();
+                for target in spare {
+                    self.offer(one, target, now);
+                }
             } else {
                 client.receipts.failed(other);
                 if end == End::Unreachable {

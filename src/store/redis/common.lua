@@ -24,7 +24,7 @@ end
 -- The record of a peer; nil where there is none, or one of a layout that we do not know.
 local function stored(peer)
     local record = redis.call('HGET', MEMBERS, peer)
-    if record and #record >= 8 and string.byte(record) == 1 then return record end
+    if record and #record >= 8 and string.byte(record) == 2 then return record end
     return nil
 end
 
@@ -37,13 +37,16 @@ local function offered(record) return bit.band(string.byte(record, 2), 15) == 2 
 
 local function with_flags(record, flags) return string.sub(record, 1, 1) .. string.char(flags) .. string.sub(record, 3) end
 
-local TRIED = 128
+local TRIED, NAT = 128, 112
 
--- As `record`, but joined when `old` did, and tried where `old` was: who joins again joined when it joined first, and
--- knows nothing of what others have said.
+-- As `record`, but joined when `old` did, tried where `old` was, and with what came of its attempts, if its NAT is the same:
+-- who joins again joined when it joined first, and knows nothing of what others have said.
 local function with_joined_of(record, old)
-    record = with_flags(record, bit.bor(string.byte(record, 2), bit.band(string.byte(old, 2), TRIED)))
-    return string.sub(record, 1, 8) .. string.sub(old, 9, 14) .. string.sub(record, 15)
+    local flags, before = string.byte(record, 2), string.byte(old, 2)
+    local reach = bit.band(flags, NAT) == bit.band(before, NAT) and old or record
+    record = with_flags(record, bit.bor(flags, bit.band(before, TRIED)))
+    return string.sub(record, 1, 8) .. string.sub(old, 9, 14) .. string.sub(record, 15, 17)
+        .. string.sub(reach, 18, 19) .. string.sub(record, 20)
 end
 
 local function is_member(record) return record and not left(record) end

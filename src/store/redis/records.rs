@@ -1,17 +1,18 @@
 //! Records in Redis, as bytes. The first byte says which layout follows; one that we do not know counts as absent, so that
 //! two versions can run side by side. Numbers have their highest byte first. Scripts read what stands at fixed places.
 //!
-//! **Member**, 17 to 53 bytes:
+//! **Member**, 19 to 55 bytes:
 //!
 //! | byte | holds |
 //! |---|---|
-//! | 0 | version, 1 |
+//! | 0 | version, 2 |
 //! | 1 | flags: 1 left, 2 upload, 4 resting, 8 unlisted until its next sign of life, 128 tried; NAT in the three bits before that |
 //! | 2-7 | `said` in ms; of one that left the time of its leaving, and nothing follows |
 //! | 8-13 | `joined` in ms |
 //! | 14 | what there is at the end: 1 slots, 2 playhead, 4 bitrate, 8 ASN, 16 country, 32 IPv4 address, 64 IPv6 address, 128 group |
 //! | 15-16 | degree |
-//! | 17- | slots (2), playhead (4, IEEE 754), bitrate (4), ASN (4), country (2), group in the operator's map (4), address (4 or 16): those there are |
+//! | 17-18 | attempts with those whom anybody meets, and with those who show how it filters: opened, failed (4 bits each) |
+//! | 19- | slots (2), playhead (4, IEEE 754), bitrate (4), ASN (4), country (2), group in the operator's map (4), address (4 or 16): those there are |
 //!
 //! **Evidence**, 28 to about 250 bytes, which is what Redis allots in one piece:
 //!
@@ -30,11 +31,11 @@ use std::net::IpAddr;
 
 use super::bits::{Reader, Writer};
 use crate::domain::{
-    Account, Counters, Evidence, Member, Nat, PeerId, Pid, Place, Receipt, Score, Timestamp,
+    Account, Counters, Evidence, Member, Nat, PeerId, Pid, Place, Reach, Receipt, Score, Tally, Timestamp,
     evidence::{AT_UNIT, Attempt, BUSY_UNIT, BYTES_UNIT, MAX_REPORTERS, MOST_TRANSFERS, Reporter, WEIGHT_STEPS},
 };
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const EVIDENCE_VERSION: u8 = 2;
 const LEFT: u8 = 1;
 const UPLOAD: u8 = 2;
@@ -93,6 +94,7 @@ pub fn member(member: &Member) -> Vec<u8> {
         address,
         place,
         tried,
+        reach,
         joined,
         said,
     } = member;
@@ -108,13 +110,14 @@ pub fn member(member: &Member) -> Vec<u8> {
         (place.pid.is_some(), PID),
     ]);
     let nat = NATS.iter().position(|known| known == nat).expect("all are in the list");
-    let mut record = Vec::with_capacity(51);
+    let mut record = Vec::with_capacity(55);
     let nat = u8::try_from(nat).expect("one of five");
     record.extend([VERSION, sum(&[(*upload, UPLOAD), (*resting, RESTING), (*tried, TRIED)]) | nat << 4]);
     record.extend(time(*said));
     record.extend(time(*joined));
     record.push(optional);
     record.extend(degree.to_be_bytes());
+    record.extend([reach.easy, reach.hard].map(Tally::byte));
     record.extend(slots.iter().flat_map(|slots| slots.to_be_bytes()));
     record.extend(playhead.iter().flat_map(|playhead| playhead.to_be_bytes()));
     record.extend(bitrate_kbps.iter().flat_map(|bitrate| bitrate.to_be_bytes()));
@@ -148,6 +151,7 @@ pub fn read_member(peer: PeerId, record: &[u8]) -> Option<Stored> {
     let joined = bytes.time()?;
     let [there] = bytes.take()?;
     let degree = u16::from_be_bytes(bytes.take()?);
+    let [easy, hard] = bytes.take()?.map(Tally::of_byte);
     let optional = |flag, bytes: &mut Bytes, size| {
         if there & flag == 0 { Some(None) } else { bytes.some(size).map(Some) }
     };
@@ -176,6 +180,7 @@ pub fn read_member(peer: PeerId, record: &[u8]) -> Option<Stored> {
         address,
         place: Place { asn, country: country.map(|bits| two(bits).to_be_bytes()), pid: pid.map(Pid) },
         tried: flags & TRIED != 0,
+        reach: Reach { easy, hard },
         joined,
         said,
     };
