@@ -26,9 +26,37 @@ pub struct Introduced(Vec<Introduction>);
 #[derive(Clone, Copy, Debug)]
 struct Introduction {
     with: PeerId,
+    // When a slot was reserved.
     at: Timestamp,
-    // It was handed out; otherwise it asked.
+    // How much later the two were introduced again, in milliseconds.
+    again: u32,
+    // It was handed out to somebody new; otherwise it asked, or is known.
     as_target: bool,
+}
+
+impl Introduction {
+    fn new(with: PeerId, at: Timestamp, as_target: bool) -> Self {
+        Self { with, at, again: 0, as_target }
+    }
+
+    fn holds(&self, now: Timestamp) -> bool {
+        age(self.at, now) < HELD_FOR
+    }
+
+    /// Whether the two were introduced a moment ago, perhaps not for the first time.
+    fn is_fresh(&self, now: Timestamp) -> bool {
+        age(self.at + Duration::from_millis(self.again.into()), now) < HELD_FOR
+    }
+
+    /// They are introduced again: to nobody new, so whoever comes in between, each stays in the other's lists. The slot is
+    /// reserved anew once it is free.
+    fn renew(&mut self, now: Timestamp) {
+        if self.holds(now) {
+            self.again = u32::try_from(now.since(self.at).as_millis()).unwrap_or(0);
+        } else {
+            *self = Self::new(self.with, now, false);
+        }
+    }
 }
 
 /// What stands in the way of introducing a target to a caller.
@@ -49,11 +77,11 @@ impl Introduced {
     /// that word.
     pub fn held(&self, caller: PeerId, said: Timestamp, now: Timestamp, nodes: usize) -> Held {
         let (mut here, mut to_caller, mut is_known) = (0, false, false);
-        for Introduction { with, at, .. } in &self.0 {
-            let age = age(*at, now);
-            to_caller |= *with == caller && age < TRIED_FOR;
-            is_known |= *with == caller && age < HELD_FOR;
-            here += usize::from(*with != caller && *at + OPENS_WITHIN >= said && age < HELD_FOR);
+        for introduction in &self.0 {
+            let is_caller = introduction.with == caller;
+            to_caller |= is_caller && age(introduction.at, now) < TRIED_FOR;
+            is_known |= is_caller && introduction.is_fresh(now);
+            here += usize::from(!is_caller && introduction.at + OPENS_WITHIN >= said && introduction.holds(now));
         }
         let is_busy = !is_known && self.lately(now, nodes) >= MOST_A_SECOND;
         Held { here, slots: here * nodes.max(1), to_caller, is_busy }
@@ -68,24 +96,26 @@ impl Introduced {
     /// Introduces it to `caller`, for whom a slot is reserved from now on. Says whether it may be: the limit may have been
     /// reached since [`Introduced::held`] was asked. With `insist`, it may be a few times more.
     pub fn hold(&mut self, caller: PeerId, insist: bool, now: Timestamp, nodes: usize) -> bool {
-        self.0.retain(|introduction| age(introduction.at, now) < HELD_FOR);
-        // Who has it already is introduced to nobody new.
-        if self.0.iter().any(|introduction| introduction.with == caller) {
+        self.0.retain(|introduction| introduction.is_fresh(now));
+        if let Some(known) = self.0.iter_mut().find(|introduction| introduction.with == caller) {
+            known.renew(now);
             return true;
         }
         let most = if insist { MOST_INSISTED } else { MOST_A_SECOND };
         let is_held = self.lately(now, nodes) < most && self.0.len() < MOST_HELD;
         if is_held {
-            self.0.push(Introduction { with: caller, at: now, as_target: true });
+            self.0.push(Introduction::new(caller, now, true));
         }
         is_held
     }
 
     /// It was given `target`, so one of its own slots is reserved too.
     pub fn given(&mut self, target: PeerId, now: Timestamp) {
-        self.0.retain(|introduction| age(introduction.at, now) < HELD_FOR);
-        if self.0.len() < MOST_HELD && self.0.iter().all(|other| other.with != target) {
-            self.0.push(Introduction { with: target, at: now, as_target: false });
+        self.0.retain(|introduction| introduction.is_fresh(now));
+        if let Some(known) = self.0.iter_mut().find(|introduction| introduction.with == target) {
+            known.renew(now);
+        } else if self.0.len() < MOST_HELD {
+            self.0.push(Introduction::new(target, now, false));
         }
     }
 
@@ -101,7 +131,7 @@ impl Introduced {
 
     /// Whether nothing is left of it.
     pub fn is_over(&self, now: Timestamp) -> bool {
-        self.0.iter().all(|introduction| age(introduction.at, now) >= HELD_FOR)
+        !self.0.iter().any(|introduction| introduction.is_fresh(now))
     }
 }
 
@@ -189,6 +219,27 @@ mod tests {
         assert!(introduced.held(peer(4), NOW, after(2500), 1).is_busy);
         assert!(!introduced.held(peer(1), NOW, after(2500), 1).is_busy);
         assert!(!introduced.held(peer(1), NOW, after(15_000), 1).to_caller, "as tried it counts from the first time");
+    }
+
+    #[test]
+    fn two_who_are_introduced_again_and_again_stay_known_to_each_other() {
+        let mut introduced = Introduced::default();
+        for seconds in [0, 25] {
+            assert!(introduced.hold(peer(1), false, after_seconds(seconds), 1));
+        }
+        let is_new =
+            |introduced: &Introduced, seconds| introduced.held(peer(1), NOW, after_seconds(seconds), 1).is_busy;
+        for n in [2, 3] {
+            assert!(introduced.hold(peer(n), false, after_seconds(50), 1));
+        }
+        assert!(!is_new(&introduced, 50) && introduced.hold(peer(1), false, after_seconds(50), 1));
+        assert_eq!(introduced.held(peer(9), NOW, after_seconds(79), 1).here, 3, "its slot is reserved anew");
+        assert!(introduced.hold(peer(4), false, after_seconds(79), 1), "nobody new came at that time");
+        for n in [5, 6] {
+            introduced.hold(peer(n), false, after_seconds(80), 1);
+        }
+        assert!(is_new(&introduced, 80) && !introduced.hold(peer(1), false, after_seconds(80), 1));
+        assert!(introduced.held(peer(9), NOW, after_seconds(80), 1).here <= 3);
     }
 
     #[test]

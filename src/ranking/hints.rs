@@ -39,6 +39,7 @@ impl Ranking {
             && view.state().is_gone_since(*peer, *at)
         {
             self.exit(*peer, swarm);
+            self.introductions.left(*peer);
             self.metrics.hints_heard.increment(1);
         }
     }

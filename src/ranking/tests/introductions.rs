@@ -18,3 +18,23 @@ async fn each_of_several_nodes_hands_a_target_out_as_often_as_its_share_is() {
     advance(&clock, Duration::from_millis(1)).await;
     assert_eq!(handed_out(30), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_through_one_node_holds_no_slots_on_another() {
+    let (store, clock) = world();
+    let (one, two) = (Node::new(&store, &clock), Node::new(&store, &clock));
+    one.join(1).await;
+    two.join(2).await;
+    let stop = CancellationToken::new();
+    let Node { ranking, loops: Loops { hints, .. }, .. } = two;
+    tokio::spawn(hints.run(stop.clone()));
+    assert!(ranking.introduce(peer(2), peer(1), false));
+    let here = || ranking.held(peer(2), peer(3), clock.now()).here;
+    assert_eq!(here(), 1);
+    advance(&clock, Duration::from_secs(1)).await;
+    assert!(one.ranking.leave(&swarm(), peer(1)).await);
+    one.loops.writer.run_once().await;
+    tokio::task::yield_now().await;
+    assert_eq!(here(), 0);
+    stop.cancel();
+}
