@@ -4,11 +4,14 @@
 use std::{
     hint::black_box,
     net::Ipv4Addr,
-    sync::Arc,
+    sync::{
+        Arc, Barrier,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
 use futures_util::FutureExt;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use starling::{
@@ -27,6 +30,11 @@ use starling::{
 };
 
 const PEERS: u32 = 100_000;
+const THREADS: usize = 64;
+
+/// The service's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn member(rng: &mut StdRng, clock: &Clock) -> Member {
     let place =
@@ -71,30 +79,35 @@ fn list(criterion: &mut Criterion) {
         costs: CostMap::default(),
         pairs: Pairs::default(),
     };
-    let mut next = 0;
-    criterion.bench_function("a list of 8 of 64 candidates among 100,000", |bencher| {
-        bencher.iter(|| {
-            next += 1;
-            black_box(lists.list(next))
-        });
-    });
+    let next = AtomicUsize::new(0);
+    let list = || black_box(lists.list(next.fetch_add(1, Relaxed)));
+    criterion.bench_function("a list of 8 of 64 candidates among 100,000", |bencher| bencher.iter(list));
     // As long as nothing keeps threads from working side by side, a list takes a share of the time that it takes alone.
-    criterion.bench_function("the same from 64 threads at once, time by list", |bencher| {
+    // Each sample is long enough that starting and ending so many threads is nothing.
+    let mut group = criterion.benchmark_group("the same");
+    group.sampling_mode(SamplingMode::Flat).sample_size(20).measurement_time(Duration::from_secs(10));
+    group.bench_function("from 64 threads at once, time by list", |bencher| {
         bencher.iter_custom(|times| {
-            let began = Instant::now();
-            std::thread::scope(|scope| {
-                for thread in 0..64 {
-                    let lists = &lists;
-                    scope.spawn(move || {
-                        for n in (thread..times).step_by(64) {
-                            black_box(lists.list(usize::try_from(n * 7919).unwrap()));
-                        }
-                    });
+            let (begin, taken) = (Barrier::new(THREADS + 1), AtomicUsize::new(0));
+            let times = usize::try_from(times).unwrap();
+            let work = || {
+                begin.wait();
+                while taken.fetch_add(1, Relaxed) < times {
+                    list();
                 }
-            });
-            began.elapsed()
+            };
+            std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(work)).collect();
+                begin.wait();
+                let began = Instant::now();
+                for thread in threads {
+                    thread.join().unwrap();
+                }
+                began.elapsed()
+            })
         });
     });
+    group.finish();
 }
 
 /// What lists are made from.
@@ -112,7 +125,8 @@ impl Lists {
     /// The list of the n-th caller, as its tickets. Time goes on, so that what is reserved comes free again.
     fn list(&self, n: usize) -> Vec<String> {
         self.clock.advance(Duration::from_millis(1));
-        let caller = &self.callers[n % self.callers.len()];
+        // A prime: all of them, in no order that a cache could like.
+        let caller = &self.callers[n * 7919 % self.callers.len()];
         let at = caller.whereabouts();
         let found = self.ranking.find(&self.swarm, caller.peer, at, 64).now_or_never().unwrap().unwrap();
         let wish = Wish {

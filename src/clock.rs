@@ -37,7 +37,7 @@ impl Clock {
     /// Moves a manual clock forward; the system's goes by itself.
     pub fn advance(&self, by: Duration) {
         if let Self::Manual(now) = self {
-            now.store((Timestamp(now.load(Relaxed)) + by).0, Relaxed);
+            let _ = now.fetch_update(Relaxed, Relaxed, |now| Some((Timestamp(now) + by).0));
         }
     }
 }

@@ -12,12 +12,20 @@ use crate::domain::{
 
 /// Most peers that are remembered: 500 bytes each. Beyond it, introductions of others are not held back.
 const MOST_PEERS: usize = 1_000_000;
+/// Peers are locked with one in so many others: each list looks at a dozen peers, and changes some.
+const PARTS: usize = 256;
 
 /// The introductions of the last half minute, each with both peers.
-#[derive(Default)]
 pub struct Introductions {
     by_peer: DashMap<PeerId, Introduced, ahash::RandomState>,
     peers: AtomicUsize,
+}
+
+impl Default for Introductions {
+    fn default() -> Self {
+        let by_peer = DashMap::with_hasher_and_shard_amount(ahash::RandomState::default(), PARTS);
+        Self { by_peer, peers: AtomicUsize::new(0) }
+    }
 }
 
 impl Introductions {

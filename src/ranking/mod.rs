@@ -9,6 +9,7 @@ mod offload;
 mod ranker;
 mod refresher;
 mod reports;
+mod signs;
 mod snapshot;
 mod steering;
 #[cfg(test)]
@@ -162,7 +163,7 @@ impl Ranking {
         let view = self.view(swarm)?;
         self.enter(peer, swarm)?;
         let ranked = Ranked { member: member.clone(), score, seen: now };
-        let may_ask = view.state().ask(now);
+        let may_ask = view.ask(now);
         let answer = if view.is_large() || !may_ask {
             None
         } else {
@@ -175,7 +176,7 @@ impl Ranking {
                 Err(StoreError::Away(_)) => None,
             }
         };
-        if !view.state().joined(ranked, answer.is_some()) {
+        if !view.joined(ranked, answer.is_some()) {
             self.exit(peer, swarm);
             return Err(RankingError::Full);
         }
@@ -198,13 +199,14 @@ impl Ranking {
     ) -> Result<Listing, RankingError> {
         let now = self.clock.now();
         let view = self.view(swarm)?;
-        let may_ask = view.state().hear_asking(caller, now);
+        view.hear(caller, now);
+        let may_ask = view.ask(now);
         if view.is_large() || !may_ask {
             return Ok(self.own_listing(&view, &near, caller, sample));
         }
         if let Ok(found) = at_once(self.store.find(swarm, caller, sample, now)).await {
             let forgotten = !found.joined && view.knows(caller);
-            view.state().wrote_sign(caller, now, found.joined);
+            view.signs.wrote(caller, now, found.joined);
             if forgotten {
                 // The store has lost its memory, and the rest of the swarm with it: what is known here is given back.
                 let _ = self.wanted.try_send(view.swarm.clone());
@@ -220,7 +222,7 @@ impl Ranking {
     /// Notes a sign of life. Never waits.
     pub fn heard(&self, swarm: &SwarmId, peer: PeerId) {
         if let Ok(view) = self.view(swarm) {
-            view.state().hear(peer, self.clock.now());
+            view.hear(peer, self.clock.now());
         }
     }
 
@@ -235,7 +237,7 @@ impl Ranking {
             view.state().is_gone_since(peer, now);
             was_member
         });
-        let may_ask = known.as_ref().is_none_or(|view| view.state().may_ask());
+        let may_ask = known.as_ref().is_none_or(|view| view.may_ask());
         let left = if may_ask { at_once(self.store.leave(swarm, peer, now)).await } else { Ok(was_known) };
         if let (Err(_), Some(view)) = (&left, &known) {
             view.state().failed();
@@ -252,7 +254,7 @@ impl Ranking {
 
     /// Whether the peer is known to have left and not come back. No round trip.
     pub fn is_gone(&self, swarm: &SwarmId, peer: PeerId) -> bool {
-        self.views.get(swarm).is_some_and(|view| view.state().is_gone(peer))
+        self.views.get(swarm).is_some_and(|view| view.is_gone(peer))
     }
 
     /// What this node knows of a member without asking.
@@ -264,7 +266,7 @@ impl Ranking {
     pub fn says(&self, swarm: &SwarmId, peer: PeerId, epoch: u16, seq: u32, word: OwnWord) {
         if let Ok(view) = self.view(swarm) {
             let said = Said { epoch, seq, at: self.clock.now() };
-            view.state().hear(peer, said.at);
+            view.hear(peer, said.at);
             view.reports.word(peer, said, word, &self.waiting);
         }
     }

@@ -60,7 +60,7 @@ impl Ranker {
         self.0.learning.begin();
         let mut room = MOST;
         let mut batches = Vec::new();
-        let views: Vec<_> = self.0.views().into_iter().filter(|view| view.state().may_ask()).collect();
+        let views: Vec<_> = self.0.views().into_iter().filter(|view| view.may_ask()).collect();
         for view in &views {
             while room > 0 {
                 let batch = view.reports.take(room.min(BATCH), &self.0.waiting);

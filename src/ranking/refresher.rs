@@ -74,7 +74,7 @@ impl Refresher {
         }
         for swarm in swarms {
             let view = self.ranking.views.get(&swarm).map(|view| view.clone());
-            if let Some(view) = view.filter(|view| view.state().may_ask()) {
+            if let Some(view) = view.filter(|view| view.may_ask()) {
                 self.settle(&view).await;
             }
         }
@@ -87,16 +87,16 @@ impl Refresher {
         let (mut live, mut members, mut kept, mut swarms) = (0, 0, 0, 0);
         let mut age = Duration::ZERO;
         let views = self.ranking.views();
-        let may_ask = views.iter().filter(|view| view.state().may_ask());
+        let may_ask = views.iter().filter(|view| view.may_ask());
         stream::iter(may_ask).for_each_concurrent(AT_ONCE, |view| self.settle(view)).await;
         for view in views {
-            let unused = now.since(view.state().used);
-            let silent = view.state().forget(now, self.ranking.settings.remember);
+            let unused = now.since(view.used());
+            let silent = view.forget(now, self.ranking.settings.remember);
             for peer in silent {
                 self.ranking.exit(peer, &view.swarm);
             }
             let is_over = unused > self.ranking.settings.remember + ASKED_FOR;
-            let is_idle = unused > ASKED_FOR && view.snapshot().rows().is_empty() && view.state().is_idle();
+            let is_idle = unused > ASKED_FOR && view.snapshot().rows().is_empty() && view.is_idle();
             // Ours, and that of the table: a call that has it at this moment must not speak into the void.
             let is_ours = |_: &SwarmId, view: &Arc<View>| Arc::strong_count(view) <= 2;
             if (is_over || is_idle) && self.ranking.views.remove_if(&view.swarm, is_ours).is_some() {
@@ -140,8 +140,7 @@ impl Refresher {
     async fn renew(&self, view: &View) -> Result<(), StoreError> {
         let ranking = &self.ranking;
         let now = ranking.clock.now();
-        let asked = view.state().asked;
-        if asked.is_none_or(|asked| asked.elapsed() > ASKED_FOR) {
+        if !view.was_asked_within(ASKED_FOR) {
             // Who asks later gets it from the store, which looks at the time itself.
             view.drop_snapshot();
             return Ok(());
@@ -166,9 +165,8 @@ impl Refresher {
             info!("The store has lost what it knew of {}: {} members are given back", view.swarm, restored.len());
             ranking.store.restore(&view.swarm, &restored, now).await?;
             ranking.metrics.restored.increment(restored.len() as u64);
-            let mut state = view.state();
             for given_back in &restored {
-                state.wrote_sign(given_back.member.peer, given_back.seen, true);
+                view.signs.wrote(given_back.member.peer, given_back.seen, true);
             }
         }
         view.renew(snapshot, &left, began);

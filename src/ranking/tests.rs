@@ -8,6 +8,7 @@ mod trouble;
 
 use std::collections::HashSet;
 
+use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
@@ -122,6 +123,27 @@ async fn a_large_swarm_is_listed_without_asking_the_store() {
     node.loops.writer.run_once().await;
     let other = Node::new(&store, &clock);
     assert!(other.listed().await.contains(&peer(200)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn lists_of_a_large_swarm_are_made_side_by_side() {
+    let (store, clock) = world();
+    let node = Node::new(&store, &clock);
+    for n in 0..200 {
+        node.join(n).await;
+    }
+    node.loops.refresher.run_once().await;
+    let view = node.ranking.view(&swarm()).unwrap();
+    let others = view.shared();
+    let (told, tells) = std::sync::mpsc::channel();
+    let ranking = node.ranking.clone();
+    std::thread::spawn(move || {
+        let list = ranking.find(&swarm(), peer(1), Whereabouts::default(), 16).now_or_never();
+        ranking.heard(&swarm(), peer(2));
+        told.send(list.unwrap().unwrap().candidates.len())
+    });
+    assert_eq!(tells.recv_timeout(Duration::from_mins(1)), Ok(16), "it waits for a lock");
+    drop(others);
 }
 
 #[tokio::test(start_paused = true)]

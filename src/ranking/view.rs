@@ -1,8 +1,11 @@
 //! One swarm as this node knows it: its copy of the swarm, and what it heard and has yet to tell the store.
 
 use std::{
-    collections::{BTreeMap, HashMap, hash_map::Entry},
-    sync::Arc,
+    collections::{HashMap, hash_map::Entry},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -12,15 +15,12 @@ use parking_lot::{RwLock, RwLockWriteGuard};
 use rand::RngExt;
 use tokio::time::Instant;
 
-use super::{SMALL, reports::Reports, snapshot::Snapshot};
+use super::{SMALL, reports::Reports, signs::Signs, snapshot::Snapshot};
 use crate::{
     domain::{Member, PeerId, Ranked, Score, SwarmId, Timestamp, Whereabouts},
     store::{LISTED_FOR, Restored},
 };
 
-/// A sign of life is written when the last one that was is older than this: a third of what unlists a peer. So with
-/// calls at least every 30 s, and a copy renewed every 10 s, nobody alive seems silent.
-const WRITE_EVERY: Duration = Duration::from_secs(15);
 /// How long a swarm's calls do without the store after it failed one; doubled with each failure in a row, up to the most.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
 /// Most joins, and most departures, that are kept of one swarm.
@@ -34,35 +34,27 @@ pub struct View {
     pub swarm: SwarmId,
     /// What waits to be judged.
     pub reports: Reports,
+    /// Who was heard.
+    pub signs: Signs,
+    // When somebody last called, since the Unix epoch.
+    used: AtomicU64,
+    // When somebody last asked for a list, after `made`, plus one; 0 for never. Both in milliseconds.
+    asked: AtomicU64,
+    made: Instant,
     snapshot: ArcSwap<Snapshot>,
     state: RwLock<State>,
 }
 
-/// What changes with every call. Held for microseconds, and never across an await. Lists are drawn under a lock that others
-/// share.
+/// What changes when somebody comes or goes. Calls of others share its lock; held for microseconds, and never across an
+/// await. A part of `signs` may be locked under it, never the other way round.
 pub struct State {
-    heard: HashMap<PeerId, Heard, ahash::RandomState>,
-    // When signs of life are to be written, by the second; each peer in one place at most.
-    due: BTreeMap<u64, Vec<PeerId>>,
     // Joined through this node, and not in the snapshot yet: with whether it is in the store.
     own: IndexMap<PeerId, Own, ahash::RandomState>,
     gone: HashMap<PeerId, Timestamp, ahash::RandomState>,
-    /// When somebody last called.
-    pub used: Timestamp,
-    /// When somebody last asked for a list.
-    pub asked: Option<Instant>,
     /// When this node last swept the swarm.
     pub swept: Option<Timestamp>,
     failures: u32,
     no_earlier: Option<Instant>,
-}
-
-struct Heard {
-    at: Timestamp,
-    written: Option<Timestamp>,
-    is_due: bool,
-    // The store says that it is no member.
-    stranger: bool,
 }
 
 struct Own {
@@ -73,18 +65,18 @@ struct Own {
 impl View {
     /// A swarm of which nothing is known yet.
     pub fn new(swarm: SwarmId, now: Timestamp) -> Self {
-        let state = State {
-            heard: HashMap::default(),
-            due: BTreeMap::new(),
-            own: IndexMap::default(),
-            gone: HashMap::default(),
-            used: now,
-            asked: None,
-            swept: None,
-            failures: 0,
-            no_earlier: None,
-        };
-        Self { swarm, reports: Reports::default(), snapshot: ArcSwap::default(), state: RwLock::new(state) }
+        let state =
+            State { own: IndexMap::default(), gone: HashMap::default(), swept: None, failures: 0, no_earlier: None };
+        Self {
+            swarm,
+            reports: Reports::default(),
+            signs: Signs::default(),
+            used: AtomicU64::new(now.0),
+            asked: AtomicU64::new(0),
+            made: Instant::now(),
+            snapshot: ArcSwap::default(),
+            state: RwLock::new(state),
+        }
     }
 
     /// The copy.
@@ -100,6 +92,101 @@ impl View {
     /// What changes. Held to the end of the statement that asks for it: never twice in one.
     pub fn state(&self) -> RwLockWriteGuard<'_, State> {
         self.state.write()
+    }
+
+    /// Somebody calls.
+    fn called(&self, now: Timestamp) {
+        later(&self.used, now.0);
+    }
+
+    /// When somebody last called.
+    pub fn used(&self) -> Timestamp {
+        Timestamp(self.used.load(Relaxed))
+    }
+
+    /// Somebody wants a list. Says whether the store may be asked.
+    pub fn ask(&self, now: Timestamp) -> bool {
+        self.called(now);
+        later(&self.asked, self.since_made() + 1);
+        self.may_ask()
+    }
+
+    /// Whether somebody wanted a list in the last `time`.
+    pub fn was_asked_within(&self, time: Duration) -> bool {
+        let asked = self.asked.load(Relaxed);
+        asked > 0 && Duration::from_millis((self.since_made() + 1).saturating_sub(asked)) <= time
+    }
+
+    fn since_made(&self) -> u64 {
+        u64::try_from(self.made.elapsed().as_millis()).unwrap_or(u64::MAX - 1)
+    }
+
+    /// Whether the store may be asked now.
+    pub fn may_ask(&self) -> bool {
+        self.state.read().no_earlier.is_none_or(|moment| Instant::now() >= moment)
+    }
+
+    /// A sign of life.
+    pub fn hear(&self, peer: PeerId, now: Timestamp) {
+        self.called(now);
+        let came_back = self.state.read().is_back(peer, now);
+        if came_back {
+            let mut state = self.state.write();
+            if state.is_back(peer, now) {
+                state.gone.remove(&peer);
+            }
+        }
+        self.signs.hear(peer, now);
+    }
+
+    /// Somebody joined through this node; `written` says whether the store knows. Says whether there is room for it.
+    pub fn joined(&self, ranked: Ranked, written: bool) -> bool {
+        self.called(ranked.seen);
+        // First, or it could be forgotten at once.
+        self.signs.hear_joining(ranked.member.peer, ranked.seen);
+        self.state.write().joined(ranked, written)
+    }
+
+    /// Joins that the store does not know of, some at a time.
+    pub fn unwritten(&self, most: usize) -> Vec<Restored> {
+        let state = self.state.read();
+        let unwritten = state.own.values().filter(|own| own.written.is_none());
+        let restored = |own: &Own| {
+            let Ranked { member, seen, .. } = &own.ranked;
+            let seen = self.signs.last(member.peer).map_or(*seen, |last| last.max(*seen));
+            Restored { member: member.clone(), evidence: None, seen }
+        };
+        unwritten.take(most).map(restored).collect()
+    }
+
+    /// The store knows of them now, as far as they have not changed since.
+    pub fn wrote_joins(&self, written: &[Restored]) {
+        self.state.write().wrote_joins(written);
+        for Restored { member, seen, .. } in written {
+            self.signs.wrote(member.peer, *seen, true);
+        }
+    }
+
+    /// Whether nobody is known here who is a member, or may be.
+    pub fn is_idle(&self) -> bool {
+        self.state.read().own.is_empty() && self.signs.are_of_strangers()
+    }
+
+    /// Whether a peer is known to have left.
+    pub fn is_gone(&self, peer: PeerId) -> bool {
+        self.state.read().is_gone(peer)
+    }
+
+    /// Forgets whom this node has not heard for a while, and returns them, and who has been gone for so long.
+    pub fn forget(&self, now: Timestamp, remember: Duration) -> Vec<PeerId> {
+        self.state.write().forget(now, remember);
+        self.signs.forget(now, remember)
+    }
+
+    /// As others hold it while they make lists.
+    #[cfg(test)]
+    pub fn shared(&self) -> parking_lot::RwLockReadGuard<'_, State> {
+        self.state.read()
     }
 
     /// Takes a new copy, pulled from `began` on.
@@ -125,14 +212,14 @@ impl View {
         let seen_by = snapshot.seen_by(now);
         let mut rng = rand::rng();
         let mut candidates = snapshot.sample(near, amount, &mut rng, |row| {
-            !state.own.contains_key(&row.member.peer) && state.is_alive(row, seen_by)
+            !state.own.contains_key(&row.member.peer) && self.is_alive(&state, row, seen_by)
         });
         let own = &state.own;
         // Who joined a moment ago takes the place of somebody; in a small swarm everybody has one.
         let fresh = rand::seq::index::sample(&mut rng, own.len(), amount.min(own.len()));
         for at in fresh {
             let row = &own[at].ranked;
-            if row.score == Score::ZERO || !state.is_alive(row, seen_by) {
+            if row.score == Score::ZERO || !self.is_alive(&state, row, seen_by) {
                 continue;
             }
             if candidates.len() < amount {
@@ -155,117 +242,44 @@ impl View {
 
     /// Whether this is a member by what is known here.
     pub fn knows(&self, peer: PeerId) -> bool {
-        self.member(peer).is_some() && !self.state.read().is_gone(peer)
+        self.member(peer).is_some() && !self.is_gone(peer)
     }
 
     /// Whether a peer is a member, as far as is known. What the store says of one that it has just lost does not count as
     /// long as the copy has it: it is given back, and must not join again.
     pub fn has(&self, snapshot: &Snapshot, peer: PeerId, now: Timestamp) -> bool {
-        let state = self.state.read();
         let was_alive = |row: &Ranked| snapshot.seen_by(now).since(row.seen) <= LISTED_FOR;
-        !state.is_stranger(peer) || snapshot.member(peer).is_some_and(was_alive) && !state.is_gone(peer)
+        !self.signs.is_stranger(peer) || snapshot.member(peer).is_some_and(was_alive) && !self.is_gone(peer)
     }
 
     /// Members that this node heard lately and knows, as they can be given back to a store that lost its memory.
     pub fn to_restore(&self, snapshot: &Snapshot, now: Timestamp) -> Vec<Restored> {
+        let lately = self.signs.since(now - LISTED_FOR);
         let state = self.state.read();
-        let lately = state.heard.iter().filter(|(_, heard)| now.since(heard.at) <= LISTED_FOR);
-        let known = lately.filter_map(|(peer, heard)| {
-            let member = snapshot.member(*peer)?.member.clone();
-            (!state.is_gone(*peer)).then_some(Restored { member, evidence: None, seen: heard.at })
+        let known = lately.into_iter().filter_map(|(peer, seen)| {
+            let member = snapshot.member(peer)?.member.clone();
+            (!state.is_gone(peer)).then_some(Restored { member, evidence: None, seen })
         });
         known.collect()
+    }
+
+    /// Whether a member may be listed at this time.
+    fn is_alive(&self, state: &State, row: &Ranked, now: Timestamp) -> bool {
+        let peer = row.member.peer;
+        let heard_here = || self.signs.last(peer).is_some_and(|at| now.since(at) <= LISTED_FOR);
+        (now.since(row.seen) <= LISTED_FOR || heard_here()) && !state.is_gone(peer)
     }
 }
 
 impl State {
-    /// Somebody wants a list. Says whether the store may be asked.
-    pub fn ask(&mut self, now: Timestamp) -> bool {
-        self.used = self.used.max(now);
-        self.asked = Some(Instant::now());
-        self.may_ask()
-    }
-
-    /// The same of a member: a sign of life.
-    pub fn hear_asking(&mut self, peer: PeerId, now: Timestamp) -> bool {
-        self.hear(peer, now);
-        self.ask(now)
-    }
-
-    /// A sign of life.
-    pub fn hear(&mut self, peer: PeerId, now: Timestamp) {
-        self.used = self.used.max(now);
-        if self.gone.get(&peer).is_some_and(|at| now.since(*at) > LAST_WORDS) {
-            self.gone.remove(&peer);
-        }
-        let heard = self.heard.entry(peer).or_insert(Heard { at: now, written: None, is_due: false, stranger: false });
-        heard.at = heard.at.max(now);
-        if !heard.is_due {
-            heard.is_due = true;
-            let due = heard.written.map_or(now, |written| now.max(written + WRITE_EVERY));
-            self.due.entry(due.seconds()).or_default().push(peer);
-        }
-    }
-
-    /// The store knows of a sign of life.
-    pub fn wrote_sign(&mut self, peer: PeerId, at: Timestamp, is_member: bool) {
-        if let Some(heard) = self.heard.get_mut(&peer) {
-            heard.written = Some(heard.written.map_or(at, |written| written.max(at)));
-            heard.stranger = !is_member;
-        }
-    }
-
-    /// Takes signs of life that are to be written now.
-    pub fn take_due(&mut self, now: Timestamp) -> Vec<(PeerId, Timestamp)> {
-        let later = self.due.split_off(&(now.seconds() + 1));
-        let due = std::mem::replace(&mut self.due, later);
-        let take = |peer: PeerId| {
-            let heard = self.heard.get_mut(&peer)?;
-            heard.is_due = false;
-            // Written with a list in the meantime, perhaps.
-            (heard.written.is_none_or(|written| heard.at > written)).then_some((peer, heard.at))
-        };
-        due.into_values().flatten().filter_map(take).collect()
-    }
-
-    /// They could not be written: again in a second.
-    pub fn put_back_due(&mut self, due: &[(PeerId, Timestamp)], now: Timestamp) {
-        for (peer, _) in due {
-            if let Some(heard) = self.heard.get_mut(peer).filter(|heard| !heard.is_due) {
-                heard.is_due = true;
-                self.due.entry(now.seconds() + 1).or_default().push(*peer);
-            }
-        }
-    }
-
-    /// Whether the store has said that this peer is no member.
-    pub fn is_stranger(&self, peer: PeerId) -> bool {
-        self.heard.get(&peer).is_some_and(|heard| heard.stranger)
-    }
-
-    /// Forgets whom this node has not heard for a while, and who has been gone for so long.
-    pub fn forget(&mut self, now: Timestamp, remember: Duration) -> Vec<PeerId> {
-        let mut silent = Vec::new();
-        self.heard.retain(|peer, heard| {
-            let stays = now.since(heard.at) <= remember;
-            if !stays {
-                silent.push(*peer);
-            }
-            stays
-        });
+    fn forget(&mut self, now: Timestamp, remember: Duration) {
         self.gone.retain(|_, at| now.since(*at) <= remember);
         self.own.retain(|_, own| now.since(own.ranked.seen) <= remember);
-        silent
     }
 
-    /// Somebody joined through this node; `written` says whether the store knows. Says whether there is room for it.
-    pub fn joined(&mut self, mut ranked: Ranked, written: bool) -> bool {
+    fn joined(&mut self, mut ranked: Ranked, written: bool) -> bool {
         let peer = ranked.member.peer;
         self.gone.remove(&peer);
-        self.hear(peer, ranked.seen);
-        if let Some(heard) = self.heard.get_mut(&peer) {
-            heard.stranger = false;
-        }
         let written = written.then(Instant::now);
         let full = self.own.len() >= MOST_KEPT;
         if let Some(own) = self.own.get(&peer) {
@@ -277,34 +291,16 @@ impl State {
         true
     }
 
-    /// Joins that the store does not know of, some at a time.
-    pub fn unwritten(&self, most: usize) -> Vec<Restored> {
-        let unwritten = self.own.values().filter(|own| own.written.is_none());
-        let restored = |own: &Own| {
-            let peer = own.ranked.member.peer;
-            let seen = self.heard.get(&peer).map_or(own.ranked.seen, |heard| heard.at.max(own.ranked.seen));
-            Restored { member: own.ranked.member.clone(), evidence: None, seen }
-        };
-        unwritten.take(most).map(restored).collect()
-    }
-
-    /// Whether nobody is known here who is a member, or may be.
-    pub fn is_idle(&self) -> bool {
-        self.own.is_empty() && self.heard.values().all(|heard| heard.stranger)
-    }
-
     /// How many joins the store does not know of.
     pub fn count_unwritten(&self) -> usize {
         self.own.values().filter(|own| own.written.is_none()).count()
     }
 
-    /// The store knows of them now, as far as they have not changed since.
-    pub fn wrote_joins(&mut self, written: &[Restored]) {
-        for Restored { member, seen, .. } in written {
+    fn wrote_joins(&mut self, written: &[Restored]) {
+        for Restored { member, .. } in written {
             if let Some(own) = self.own.get_mut(&member.peer).filter(|own| own.ranked.member.said == member.said) {
                 own.written = Some(Instant::now());
             }
-            self.wrote_sign(member.peer, *seen, true);
         }
     }
 
@@ -337,21 +333,13 @@ impl State {
         }
     }
 
-    /// Whether it is known to have left.
-    pub fn is_gone(&self, peer: PeerId) -> bool {
+    /// Whether a sign of life at this time says that one who left is back.
+    fn is_back(&self, peer: PeerId, now: Timestamp) -> bool {
+        self.gone.get(&peer).is_some_and(|at| now.since(*at) > LAST_WORDS)
+    }
+
+    fn is_gone(&self, peer: PeerId) -> bool {
         self.gone.contains_key(&peer)
-    }
-
-    /// Whether a member may be listed at this time.
-    fn is_alive(&self, row: &Ranked, now: Timestamp) -> bool {
-        let peer = row.member.peer;
-        let heard_here = || self.heard.get(&peer).is_some_and(|heard| now.since(heard.at) <= LISTED_FOR);
-        (now.since(row.seen) <= LISTED_FOR || heard_here()) && !self.is_gone(peer)
-    }
-
-    /// Whether the store may be asked now.
-    pub fn may_ask(&self) -> bool {
-        self.no_earlier.is_none_or(|moment| Instant::now() >= moment)
     }
 
     /// It answered.
@@ -366,5 +354,12 @@ impl State {
         let wait = (first * 2_u32.pow(self.failures.min(8))).min(most);
         self.failures += 1;
         self.no_earlier = Some(Instant::now() + wait.mul_f64(rand::rng().random_range(0.5..1.0)));
+    }
+}
+
+/// Sets it to a later moment. Where many calls come in one, most only look.
+fn later(moment: &AtomicU64, to: u64) {
+    if moment.load(Relaxed) < to {
+        moment.fetch_max(to, Relaxed);
     }
 }

@@ -73,7 +73,7 @@ impl Writer {
     /// Writes what waits.
     pub async fn run_once(&self) {
         self.tell().await;
-        let views = self.0.views().into_iter().filter(|view| view.state().may_ask());
+        let views = self.0.views().into_iter().filter(|view| view.may_ask());
         stream::iter(views).for_each_concurrent(AT_ONCE, |view| self.settle(view)).await;
     }
 
@@ -87,30 +87,28 @@ impl Writer {
     async fn write(&self, view: &View) -> Result<(), StoreError> {
         let now = self.0.clock.now();
         loop {
-            let joins = view.state().unwritten(BATCH);
+            let joins = view.unwritten(BATCH);
             if joins.is_empty() {
                 break;
             }
             self.0.store.restore(&view.swarm, &joins, now).await?;
-            let mut state = view.state();
-            state.answered();
-            state.wrote_joins(&joins);
+            view.state().answered();
+            view.wrote_joins(&joins);
         }
-        let due = view.state().take_due(now);
+        let due = view.signs.take_due(now);
         if due.is_empty() {
             return Ok(());
         }
         let strangers = match self.0.store.touch(&view.swarm, &due, now).await {
             Ok(strangers) => strangers,
             Err(error) => {
-                view.state().put_back_due(&due, now);
+                view.signs.put_back_due(&due, now);
                 return Err(error);
             }
         };
-        let mut state = view.state();
-        state.answered();
+        view.state().answered();
         for (peer, at) in due {
-            state.wrote_sign(peer, at, !strangers.contains(&peer));
+            view.signs.wrote(peer, at, !strangers.contains(&peer));
         }
         Ok(())
     }
