@@ -10,12 +10,11 @@ use parking_lot::Mutex;
 use crate::domain::{
     Counters, Member, PeerId, Receipt, Timestamp, Totals,
     evidence::{MAX_REPORTERS, Source, is_later},
+    member::PLAYHEADS,
 };
 
 /// Most peers of which something waits, over all swarms of a node: 150 bytes each, and 100 for each receipt.
 const MOST_PEERS: usize = 500_000;
-/// A playhead that is where it is expected, give or take so many seconds, is no news.
-const PLAYHEAD_DRIFT: f32 = 5.0;
 
 /// What a peer says of itself in a report.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -153,22 +152,16 @@ impl About {
         self.word.map(|(_, word)| word.counters)
     }
 
-    /// The member as it is after its own word; unchanged, with the time at which it last said something else, when that is
-    /// no news.
+    /// The member as it is after its own word. Also when that is what it said before: what was reserved of it until now is in
+    /// it.
     pub fn apply(&self, member: &Member) -> Member {
         let mut member = member.clone();
         let Some((said, word)) = self.word.filter(|(said, _)| said.at > member.said) else { return member };
         let elapsed = said.at.since(member.said).as_secs_f32();
-        let moved = match (member.playhead, word.playhead) {
-            (Some(before), Some(now)) => (before + elapsed - now).abs() > PLAYHEAD_DRIFT,
-            (_, now) => now.is_some(),
-        };
-        if moved || word.degree != member.degree || word.resting != member.resting {
-            member.playhead = word.playhead.or(member.playhead.map(|before| before + elapsed));
-            member.degree = word.degree;
-            member.resting = word.resting;
-            member.said = said.at;
-        }
+        member.playhead = word.playhead.or(member.playhead.map(|before| (before + elapsed) % PLAYHEADS));
+        member.degree = word.degree;
+        member.resting = word.resting;
+        member.said = said.at;
         member
     }
 }
