@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::{
-    domain::Timestamp,
+    domain::{Timestamp, Whereabouts},
     store::{LISTED_FOR, MemoryStore, SwitchedStore},
 };
 
