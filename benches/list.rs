@@ -6,7 +6,7 @@ use std::{
     net::Ipv4Addr,
     sync::{
         Arc, Barrier,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -17,12 +17,12 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 use starling::{
     clock::Clock,
     domain::{
-        CostMap, Evidence, Member, Nat, Pairs, PeerId, Place, Receipt, SwarmId, Timestamp, Whereabouts,
+        CostMap, Evidence, Member, Nat, Pairs, PeerId, Place, Ranked, Receipt, SwarmId, Timestamp, Whereabouts,
         evidence::{MAX_REPORTERS, Source},
         introductions::Held,
         mac::MacKeys,
         score::{full_kbps, score},
-        selection::{self, Reservations, Terrain, Wish},
+        selection::{self, CANDIDATES, Reservations, Terrain, Wish},
         ticket::{Permit, TicketKind},
     },
     ranking::{Ranking, RankingSettings},
@@ -66,7 +66,7 @@ fn list(criterion: &mut Criterion) {
         for member in &callers {
             store.join(&swarm, member.clone(), 0, clock.now()).await.unwrap();
         }
-        ranking.find(&swarm, callers[0].peer, Whereabouts::default(), 1).await.unwrap();
+        ranking.find(&swarm, callers[0].peer, Whereabouts::default(), 1, |_| true).await.unwrap();
         loops.refresher.run_once().await;
     });
     assert_eq!(ranking.snapshot(&swarm).unwrap().rows().len(), callers.len());
@@ -82,32 +82,44 @@ fn list(criterion: &mut Criterion) {
     let next = AtomicUsize::new(0);
     let list = || black_box(lists.list(next.fetch_add(1, Relaxed)));
     criterion.bench_function("a list of 8 of 64 candidates among 100,000", |bencher| bencher.iter(list));
-    // As long as nothing keeps threads from working side by side, a list takes a share of the time that it takes alone.
-    // Each sample is long enough that starting and ending so many threads is nothing.
-    let mut group = criterion.benchmark_group("the same");
-    group.sampling_mode(SamplingMode::Flat).sample_size(20).measurement_time(Duration::from_secs(10));
-    group.bench_function("from 64 threads at once, time by list", |bencher| {
-        bencher.iter_custom(|times| {
-            let (begin, taken) = (Barrier::new(THREADS + 1), AtomicUsize::new(0));
-            let times = usize::try_from(times).unwrap();
-            let work = || {
-                begin.wait();
-                while taken.fetch_add(1, Relaxed) < times {
-                    list();
-                }
-            };
-            std::thread::scope(|scope| {
-                let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(work)).collect();
-                begin.wait();
+    side_by_side(criterion, list);
+}
+
+/// As long as nothing keeps threads from working side by side, a list takes a share of the time that it takes alone. Threads
+/// are there before and after, and a sample is long, so that only lists are measured.
+fn side_by_side<T>(criterion: &mut Criterion, list: impl Fn() -> T + Sync) {
+    let (barrier, left, is_over) = (Barrier::new(THREADS + 1), AtomicU64::new(0), AtomicBool::new(false));
+    let work = || {
+        loop {
+            barrier.wait();
+            if is_over.load(Relaxed) {
+                return;
+            }
+            while left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok() {
+                list();
+            }
+            barrier.wait();
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(work);
+        }
+        let mut group = criterion.benchmark_group("the same");
+        group.sampling_mode(SamplingMode::Flat).sample_size(20).measurement_time(Duration::from_secs(10));
+        group.bench_function("from 64 threads at once, time by list", |bencher| {
+            bencher.iter_custom(|times| {
+                left.store(times, Relaxed);
                 let began = Instant::now();
-                for thread in threads {
-                    thread.join().unwrap();
-                }
+                barrier.wait();
+                barrier.wait();
                 began.elapsed()
-            })
+            });
         });
+        group.finish();
+        is_over.store(true, Relaxed);
+        barrier.wait();
     });
-    group.finish();
 }
 
 /// What lists are made from.
@@ -128,7 +140,6 @@ impl Lists {
         // A prime: all of them, in no order that a cache could like.
         let caller = &self.callers[n * 7919 % self.callers.len()];
         let at = caller.whereabouts();
-        let found = self.ranking.find(&self.swarm, caller.peer, at, 64).now_or_never().unwrap().unwrap();
         let wish = Wish {
             caller: caller.peer,
             at,
@@ -141,6 +152,8 @@ impl Lists {
             exclude: &[],
         };
         let terrain = Terrain { costs: &self.costs, pairs: &self.pairs, slots: 12, now: self.clock.now() };
+        let fits = |ranked: &Ranked| terrain.fits(&wish, ranked);
+        let found = self.ranking.find(&self.swarm, caller.peer, at, CANDIDATES, fits).now_or_never().unwrap().unwrap();
         let mut introducing = Introducing { ranking: &self.ranking, caller: caller.peer };
         let drawn = selection::choose(found.candidates, &wish, &terrain, &mut rand::rng(), &mut introducing);
         let permit = Permit { kind: TicketKind::Offer, same_address: false, expires: self.clock.now() };

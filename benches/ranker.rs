@@ -122,7 +122,7 @@ async fn main() -> anyhow::Result<()> {
             some.iter().map(|member| Restored { member: member.clone(), evidence: None, seen: clock.now() }).collect();
         store.restore(&swarm, &some, clock.now()).await?;
     }
-    ranking.find(&swarm, members[0].peer, Whereabouts::default(), 16).await.ok();
+    ranking.find(&swarm, members[0].peer, Whereabouts::default(), 16, |_| true).await.ok();
     for _ in 0..10 {
         loops.refresher.run_once().await; // shards grow by doubling
         tokio::time::sleep(Duration::from_secs(1)).await;

@@ -99,6 +99,23 @@ pub struct Terrain<'a> {
     pub now: Timestamp,
 }
 
+impl Terrain<'_> {
+    /// Whether this one can be a candidate at all, and the two may and can meet. Nobody else is worth being looked at.
+    pub fn fits(&self, wish: &Wish<'_>, ranked: &Ranked) -> bool {
+        wish.admits(ranked) && self.chance(wish, &ranked.member).is_ok()
+    }
+
+    /// The chance that a link opens.
+    fn chance(&self, wish: &Wish<'_>, member: &Member) -> Result<f32, Unfit> {
+        if !self.costs.may_meet(&wish.at, &member.whereabouts()) {
+            return Err(Unfit::Apart);
+        }
+        let here = End { nat: wish.nat, asn: wish.at.place.asn, reach: wish.reach };
+        let chance = self.pairs.chance(here, member.end());
+        if chance < LEAST_CHANCE { Err(Unfit::Nat) } else { Ok(chance) }
+    }
+}
+
 /// What speaks for a candidate, each from 0 to 1. Their product is its weight in the draw.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Factors {
@@ -347,21 +364,13 @@ fn weigh(ranked: &Ranked, wish: &Wish<'_>, terrain: &Terrain<'_>) -> Result<Fact
     if !wish.admits(ranked) {
         return Err(Unfit::NotAdmitted);
     }
-    let at = member.whereabouts();
-    if !terrain.costs.may_meet(&wish.at, &at) {
-        return Err(Unfit::Apart);
-    }
-    let here = End { nat: wish.nat, asn: wish.at.place.asn, reach: wish.reach };
-    let nat = terrain.pairs.chance(here, member.end());
-    if nat < LEAST_CHANCE {
-        return Err(Unfit::Nat);
-    }
+    let nat = terrain.chance(wish, member)?;
     let slots = slots(member, terrain.slots);
     let free = slots.checked_sub(member.degree.into()).filter(|free| *free > 0).ok_or(Unfit::Full)?;
     #[expect(clippy::cast_precision_loss, reason = "two small numbers")]
     let free = free as f32 / slots as f32;
     // Bytes go from the candidate to the caller.
-    let locality = costs::locality(terrain.costs.cost(&at, &wish.at));
+    let locality = costs::locality(terrain.costs.cost(&member.whereabouts(), &wish.at));
     #[expect(clippy::cast_possible_truncation, reason = "four digits")]
     let score = score.value() as f32;
     Ok(Factors { score, locality, nat, free, content: content(wish, member, terrain.now) })

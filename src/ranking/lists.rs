@@ -25,9 +25,15 @@ pub struct Listing {
 }
 
 impl Ranking {
-    /// Makes a peer a member of `swarm` (again) and finds up to `sample` candidates. With the store away, or the swarm
-    /// large, the membership is written a moment later.
-    pub async fn join(&self, swarm: &SwarmId, member: Member, sample: usize) -> Result<Listing, RankingError> {
+    /// Makes a peer a member of `swarm` (again) and finds up to `sample` candidates; in a large swarm only such as `fits`
+    /// lets. With the store away, or the swarm large, the membership is written a moment later.
+    pub async fn join(
+        &self,
+        swarm: &SwarmId,
+        member: Member,
+        sample: usize,
+        fits: impl Fn(&Ranked) -> bool,
+    ) -> Result<Listing, RankingError> {
         let now = self.clock.now();
         let peer = member.peer;
         let near = member.whereabouts();
@@ -58,23 +64,24 @@ impl Ranking {
         if !view.is_large() && may_ask {
             view.state().failed();
         }
-        Ok(Listing { joined: true, ..self.own_listing(&view, &near, peer, sample) })
+        Ok(Listing { joined: true, ..self.own_listing(&view, &near, peer, sample, fits) })
     }
 
-    /// Finds up to `sample` candidates. A sign of life of the caller.
+    /// Finds up to `sample` candidates; in a large swarm only such as `fits` lets. A sign of life of the caller.
     pub async fn find(
         &self,
         swarm: &SwarmId,
         caller: PeerId,
         near: Whereabouts,
         sample: usize,
+        fits: impl Fn(&Ranked) -> bool,
     ) -> Result<Listing, RankingError> {
         let now = self.clock.now();
         let view = self.view(swarm)?;
         view.hear(caller, now);
         let may_ask = view.ask(now);
         if view.is_large() || !may_ask {
-            return Ok(self.own_listing(&view, &near, caller, sample));
+            return Ok(self.own_listing(&view, &near, caller, sample, fits));
         }
         if let Ok(found) = at_once(self.store.find(swarm, caller, sample, now)).await {
             let forgotten = !found.joined && view.knows(caller);
@@ -82,20 +89,28 @@ impl Ranking {
             if forgotten {
                 // The store has lost its memory, and the rest of the swarm with it: what is known here is given back.
                 let _ = self.wanted.try_send(view.swarm.clone());
-                return Ok(Listing { joined: true, ..self.own_listing(&view, &near, caller, sample) });
+                return Ok(Listing { joined: true, ..self.own_listing(&view, &near, caller, sample, fits) });
             }
             Ok(self.found(&view, found))
         } else {
             view.state().failed();
-            Ok(self.own_listing(&view, &near, caller, sample))
+            Ok(self.own_listing(&view, &near, caller, sample, fits))
         }
     }
 
     /// Candidates from a copy of a swarm, as a list would begin with. No sign of life of anybody.
-    pub fn look(&self, swarm: &SwarmId, copy: &Snapshot, near: &Whereabouts, sample: usize) -> Vec<Ranked> {
+    pub fn look(
+        &self,
+        swarm: &SwarmId,
+        copy: &Snapshot,
+        near: &Whereabouts,
+        sample: usize,
+        fits: impl Fn(&Ranked) -> bool,
+    ) -> Vec<Ranked> {
+        let fits = |row: &Ranked| copy.offered() <= SMALL || fits(row);
         let seen_by = copy.seen_by(self.clock.now());
         let is_alive = |row: &Ranked| seen_by.since(row.seen) <= LISTED_FOR && !self.is_gone(swarm, row.member.peer);
-        copy.sample(near, sample, &mut rand::rng(), is_alive)
+        copy.sample(near, sample, &mut rand::rng(), |row| is_alive(row) && fits(row))
     }
 
     /// What the store found, in a swarm that is asked about.
@@ -115,10 +130,17 @@ impl Ranking {
     }
 
     /// What this node knows itself.
-    fn own_listing(&self, view: &View, near: &Whereabouts, caller: PeerId, sample: usize) -> Listing {
+    fn own_listing(
+        &self,
+        view: &View,
+        near: &Whereabouts,
+        caller: PeerId,
+        sample: usize,
+        fits: impl Fn(&Ranked) -> bool,
+    ) -> Listing {
         let now = self.clock.now();
         let snapshot = view.snapshot();
-        let candidates = view.sample(&snapshot, near, sample, now);
+        let candidates = view.sample(&snapshot, near, sample, now, fits);
         let stale = snapshot.taken().is_none_or(|(_, taken)| taken.elapsed() > self.settings.interval * STALE_AFTER);
         self.metrics.lists_from_copy.increment(1);
         if stale {

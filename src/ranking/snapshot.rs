@@ -19,8 +19,10 @@ const NEAR: usize = 24;
 /// ... and from its country.
 const COUNTRY: usize = 20;
 
-/// Where hardly anybody is good, so many are looked at before a list stays short.
+/// Where hardly anybody is good, so many are looked at before a list stays short, ...
 const MOST_LOOKED_AT: usize = 1024;
+/// ... so many at once.
+const LOOKED_AT_ONCE: usize = 64;
 
 /// The members of a swarm as they were when it was pulled.
 #[derive(Debug, Default)]
@@ -196,11 +198,19 @@ impl Snapshot {
                 }
             }
         }
-        if sample.found.len() < amount && !self.offered.is_empty() {
-            // Hardly anybody is good: the next ones, whoever they are.
-            let start = rng.random_range(0..self.offered.len());
-            let (before, behind) = self.offered.split_at(start);
-            sample.take(behind.iter().chain(before).copied().take(MOST_LOOKED_AT));
+        if sample.found.len() < amount {
+            // Hardly anybody is good: the next ones, whoever they are; first in the group, which may meet nobody else.
+            let mut looked_at = 0;
+            for from in [group, &self.offered] {
+                let (before, behind) = from.split_at(rng.random_range(0..=from.len()));
+                for rows in behind.chunks(LOOKED_AT_ONCE).chain(before.chunks(LOOKED_AT_ONCE)) {
+                    if looked_at >= MOST_LOOKED_AT || sample.found.len() >= amount {
+                        break;
+                    }
+                    looked_at += rows.len();
+                    sample.take(rows.iter().copied());
+                }
+            }
             sample.found.truncate(amount);
         }
         sample.found

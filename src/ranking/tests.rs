@@ -52,16 +52,16 @@ impl Node {
     }
 
     async fn join(&self, n: u32) -> Listing {
-        self.ranking.join(&swarm(), member(n, self.clock.now()), 16).await.unwrap()
+        self.ranking.join(&swarm(), member(n, self.clock.now()), 16, |_| true).await.unwrap()
     }
 
     async fn find(&self, n: u32) -> Listing {
-        self.ranking.find(&swarm(), peer(n), Whereabouts::default(), 16).await.unwrap()
+        self.ranking.find(&swarm(), peer(n), Whereabouts::default(), 16, |_| true).await.unwrap()
     }
 
     /// Everybody that a list of this node can hold.
     async fn listed(&self) -> HashSet<PeerId> {
-        let list = self.ranking.find(&swarm(), peer(u32::MAX), Whereabouts::default(), 1000).await.unwrap();
+        let list = self.ranking.find(&swarm(), peer(u32::MAX), Whereabouts::default(), 1000, |_| true).await.unwrap();
         let peers: Vec<_> = list.candidates.iter().map(|row| row.member.peer).collect();
         let distinct: HashSet<_> = peers.iter().copied().collect();
         assert_eq!(peers.len(), distinct.len(), "nobody is listed twice");
@@ -138,7 +138,7 @@ async fn lists_of_a_large_swarm_are_made_side_by_side() {
     let (told, tells) = std::sync::mpsc::channel();
     let ranking = node.ranking.clone();
     std::thread::spawn(move || {
-        let list = ranking.find(&swarm(), peer(1), Whereabouts::default(), 16).now_or_never();
+        let list = ranking.find(&swarm(), peer(1), Whereabouts::default(), 16, |_| true).now_or_never();
         ranking.heard(&swarm(), peer(2));
         told.send(list.unwrap().unwrap().candidates.len())
     });
@@ -168,7 +168,7 @@ async fn who_leaves_is_gone_here_at_once_and_elsewhere_with_the_hint() {
     tokio::task::yield_now().await;
     assert!(ranking.is_gone(&swarm(), peer(5)));
     let near = Whereabouts::default();
-    let list = ranking.find(&swarm(), peer(1), near, 1000).await.unwrap();
+    let list = ranking.find(&swarm(), peer(1), near, 1000, |_| true).await.unwrap();
     assert!(list.candidates.len() == 99 && list.candidates.iter().all(|row| row.member.peer != peer(5)));
     advance(&clock, Duration::from_secs(2)).await;
     one.join(5).await;
@@ -330,7 +330,7 @@ async fn a_fifth_swarm_is_refused() {
     let node = Node::new(&store, &clock);
     let join = async |name: &str| {
         let swarm = SwarmId::parse(name).unwrap();
-        node.ranking.join(&swarm, member(1, clock.now()), 8).await.map(|list| list.swarm_size)
+        node.ranking.join(&swarm, member(1, clock.now()), 8, |_| true).await.map(|list| list.swarm_size)
     };
     for n in 0..MAX_SWARMS {
         join(&format!("s{n}")).await.unwrap();

@@ -206,20 +206,27 @@ impl View {
         self.snapshot.store(Arc::default());
     }
 
-    /// Candidates from what this node knows: its copy, and who joined through it since.
-    pub fn sample(&self, snapshot: &Snapshot, near: &Whereabouts, amount: usize, now: Timestamp) -> Vec<Ranked> {
+    /// Candidates from what this node knows: its copy, and who joined through it since. Only such as `fits` lets.
+    pub fn sample(
+        &self,
+        snapshot: &Snapshot,
+        near: &Whereabouts,
+        amount: usize,
+        now: Timestamp,
+        fits: impl Fn(&Ranked) -> bool,
+    ) -> Vec<Ranked> {
         let state = self.state.read();
         let seen_by = snapshot.seen_by(now);
         let mut rng = rand::rng();
         let mut candidates = snapshot.sample(near, amount, &mut rng, |row| {
-            !state.own.contains_key(&row.member.peer) && self.is_alive(&state, row, seen_by)
+            !state.own.contains_key(&row.member.peer) && self.is_alive(&state, row, seen_by) && fits(row)
         });
         let own = &state.own;
         // Who joined a moment ago takes the place of somebody; in a small swarm everybody has one.
         let fresh = rand::seq::index::sample(&mut rng, own.len(), amount.min(own.len()));
         for at in fresh {
             let row = &own[at].ranked;
-            if row.score == Score::ZERO || !self.is_alive(&state, row, seen_by) {
+            if row.score == Score::ZERO || !self.is_alive(&state, row, seen_by) || !fits(row) {
                 continue;
             }
             if candidates.len() < amount {

@@ -4,7 +4,7 @@ use tracing::debug;
 
 use super::{CallError, Caller, Signaling};
 use crate::{
-    domain::{Member, Nat, selection::Wish},
+    domain::{Member, Nat, Ranked, Reach, selection::Wish},
     protocol::{JoinRequest, PeerList},
     telemetry::EVENTS,
 };
@@ -18,10 +18,14 @@ impl Signaling {
         let net = request.net.unwrap_or_default();
         // What a peer says of itself can only take it off the list.
         let metered = net.save_data || net.kind.as_deref() == Some("cellular");
-        let willing = request.upload.unwrap_or(true) && self.policy(&caller.session, Some(&request.swarm)).upload;
+        let policy = self.policy(&caller.session, Some(&request.swarm));
+        let willing = request.upload.unwrap_or(true) && policy.upload;
+        let before = self.ranking.member(&request.swarm, caller.peer).filter(|before| before.nat == net.nat);
+        let reach = before.map_or_else(Reach::default, |before| before.reach);
         let member = Member {
             upload: willing && !metered && net.nat != Nat::Blocked,
             nat: net.nat,
+            reach,
             slots: request.slots,
             playhead: request.playhead,
             bitrate_kbps: request.bitrate_kbps,
@@ -29,13 +33,17 @@ impl Signaling {
             place: self.geo.place(caller.session.address),
             ..Member::new(caller.peer, now)
         };
+        let ground = self.ground(&request.swarm, &policy);
+        let (nat, reach) = ground.network((net.nat, reach));
         let wish = Wish {
-            nat: net.nat,
+            nat,
+            reach,
             playhead: request.playhead,
             ..self.wish(caller, &request.swarm, request.want, &request.exclude)
         };
-        let found = self.ranking.join(&request.swarm, member, wish.sample()).await?;
-        let list = self.listed(caller, &request.swarm, found, &wish, false);
+        let fits = |ranked: &Ranked| ground.terrain().fits(&wish, ranked);
+        let found = self.ranking.join(&request.swarm, member, wish.sample(), fits).await?;
+        let list = self.listed(caller, &request.swarm, found, &wish, &ground, false);
         debug!(
             target: EVENTS, peer = %caller.peer, swarm = %request.swarm, size = list.swarm_size, listed = list.peers.len(),
             "{} joined {}: {} there, {} listed to it", caller.peer.short(), request.swarm, list.swarm_size, list.peers.len()

@@ -1,9 +1,12 @@
 //! Peer lists: what `join`, `peers` and the connect reply have in common.
 
+use std::sync::Arc;
+
 use crate::{
     domain::{
-        Member, Nat, PeerId, Ranked, Reach, SwarmId, Timestamp, Whereabouts,
+        CostMap, Member, Nat, Pairs, PeerId, Policy, Ranked, Reach, SwarmId, Timestamp, Whereabouts,
         introductions::Held,
+        policy::Turn,
         selection::{self, CANDIDATES, Drawn, Reservations, Terrain, Verdict, Wish},
         ticket::{Permit, TicketKind},
     },
@@ -19,24 +22,50 @@ const NEXT_SHORT_MS: u64 = 5_000;
 /// Whatever there is to do: a call is a sign of life too.
 const NEXT_AT_MOST_MS: u64 = 40_000;
 
+/// What a list is drawn by, as it is at one moment.
+pub(super) struct Ground {
+    costs: Arc<CostMap>,
+    pairs: Arc<Pairs>,
+    slots: usize,
+    now: Timestamp,
+    // All links of the caller go through TURN.
+    is_relayed: bool,
+}
+
+impl Ground {
+    /// How the caller's NAT counts that behaves so, and what came of its attempts: who is behind a TURN server is reached as if
+    /// it had none.
+    pub(super) fn network(&self, known: (Nat, Reach)) -> (Nat, Reach) {
+        if self.is_relayed { (Nat::Open, Reach::default()) } else { known }
+    }
+
+    pub(super) fn terrain(&self) -> Terrain<'_> {
+        Terrain { costs: &self.costs, pairs: &self.pairs, slots: self.slots, now: self.now }
+    }
+}
+
 impl Signaling {
     /// Answers a request that was admitted.
     pub(super) async fn list(&self, caller: &Caller, request: &PeersRequest) -> Result<PeerList, RankingError> {
         let member = self.ranking.member(&request.swarm, caller.peer);
         let now = self.clock.now();
+        let ground = self.ground(&request.swarm, &self.policy(&caller.session, Some(&request.swarm)));
+        let known = member.as_ref().map_or_else(Default::default, |member| (member.nat, member.reach));
+        let (nat, reach) = ground.network(known);
         let wish = Wish {
-            nat: member.as_ref().map_or(Nat::Unknown, |member| member.nat),
-            reach: member.as_ref().map_or_else(Reach::default, |member| member.reach),
+            nat,
+            reach,
             playhead: request.playhead.or_else(|| member.as_ref()?.playhead_at(now)),
             urgent: request.urgent,
             is_lonely: member.as_ref().is_none_or(|member| member.degree == 0),
             said: member.as_ref().map_or(now, |member| member.said),
             ..self.wish(caller, &request.swarm, request.want, &request.exclude)
         };
-        let found = self.ranking.find(&request.swarm, caller.peer, wish.at, wish.sample()).await?;
+        let fits = |ranked: &Ranked| ground.terrain().fits(&wish, ranked);
+        let found = self.ranking.find(&request.swarm, caller.peer, wish.at, wish.sample(), fits).await?;
         // A first list has nobody who could be told that it may not ask for reasons: it comes without.
         let explain = request.explain && caller.session.explain;
-        Ok(self.listed(caller, &request.swarm, found, &wish, explain))
+        Ok(self.listed(caller, &request.swarm, found, &wish, &ground, explain))
     }
 
     /// What `caller` asks for, with its policy's number where it names none.
@@ -70,10 +99,11 @@ impl Signaling {
         swarm: &SwarmId,
         found: Listing,
         wish: &Wish<'_>,
+        ground: &Ground,
         explain: bool,
     ) -> PeerList {
-        let drawn =
-            self.draw(swarm, found.candidates, wish, &mut Introducing { ranking: &self.ranking, caller: caller.peer });
+        let mut introducing = Introducing { ranking: &self.ranking, caller: caller.peer };
+        let drawn = draw(found.candidates, wish, ground, &mut introducing);
         let expires = self.clock.now() + self.ticket_ttl;
         let entry = |(Ranked { member, score, .. }, verdict): (&Ranked, &Verdict)| {
             let same_address = member.address.is_some() && member.address == caller.session.address;
@@ -104,39 +134,47 @@ impl Signaling {
     /// Nobody is introduced.
     pub fn explain(&self, swarm: &SwarmId, asker: &Member, snapshot: &Snapshot) -> Vec<Explained> {
         let now = self.clock.now();
+        let policy = self.policy_of(swarm);
+        let ground = self.ground(swarm, &policy);
+        let (nat, reach) = ground.network((asker.nat, asker.reach));
         let wish = Wish {
             caller: asker.peer,
             at: asker.whereabouts(),
-            nat: asker.nat,
-            reach: asker.reach,
+            nat,
+            reach,
             playhead: asker.playhead_at(now),
             urgent: false,
             is_lonely: asker.degree == 0,
             said: asker.said,
-            want: if self.is_off(swarm) { 0 } else { self.policy_of(swarm).want.into() },
+            want: if self.is_off(swarm) { 0 } else { policy.want.into() },
             exclude: &[],
         };
-        let candidates = self.ranking.look(swarm, snapshot, &wish.at, wish.sample());
-        let drawn = self.draw(swarm, candidates, &wish, &mut Looking { ranking: &self.ranking, caller: asker.peer });
+        let fits = |ranked: &Ranked| ground.terrain().fits(&wish, ranked);
+        let candidates = self.ranking.look(swarm, snapshot, &wish.at, wish.sample(), fits);
+        let drawn = draw(candidates, &wish, &ground, &mut Looking { ranking: &self.ranking, caller: asker.peer });
         drawn.listed().chain(drawn.others()).map(explained).collect()
     }
 
-    /// Draws a list by what is known now.
-    fn draw(
-        &self,
-        swarm: &SwarmId,
-        mut candidates: Vec<Ranked>,
-        wish: &Wish<'_>,
-        reservations: &mut impl Reservations,
-    ) -> Drawn {
-        candidates.retain(|ranked| wish.admits(ranked));
-        candidates.truncate(CANDIDATES);
-        let slots = self.policy_of(swarm).degree_max.into();
-        let wish = wish.within(slots, reservations.held(wish.caller, wish.said));
-        let (costs, pairs) = (self.geo.costs(), self.ranking.pairs());
-        let terrain = Terrain { costs: &costs, pairs: &pairs, slots, now: self.clock.now() };
-        selection::choose(candidates, &wish, &terrain, &mut rand::rng(), reservations)
+    /// What lists of a swarm are drawn by now, for a caller under this policy.
+    pub(super) fn ground(&self, swarm: &SwarmId, policy: &Policy) -> Ground {
+        let is_relayed = policy.turn == Turn::Only;
+        Ground {
+            costs: self.geo.costs(),
+            // What came of direct attempts says nothing of others.
+            pairs: if is_relayed { Arc::default() } else { self.ranking.pairs() },
+            slots: self.policy_of(swarm).degree_max.into(),
+            now: self.clock.now(),
+            is_relayed,
+        }
     }
+}
+
+/// Draws a list.
+fn draw(mut candidates: Vec<Ranked>, wish: &Wish<'_>, ground: &Ground, reservations: &mut impl Reservations) -> Drawn {
+    candidates.retain(|ranked| wish.admits(ranked));
+    candidates.truncate(CANDIDATES);
+    let wish = wish.within(ground.slots, reservations.held(wish.caller, wish.said));
+    selection::choose(candidates, &wish, &ground.terrain(), &mut rand::rng(), reservations)
 }
 
 /// Introduces peers to a caller.

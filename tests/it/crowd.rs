@@ -1,7 +1,10 @@
 //! A crowd that comes at once: whom it is handed. Calls are made as the gateway would make them, since a thousand sockets
 //! would show nothing else.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use starling::{app::App, clock::Clock, domain::PeerId};
@@ -91,5 +94,21 @@ async fn a_thousand_that_join_within_a_second_spread_over_all_who_are_there() {
         median > 0 && most <= 3 * median,
         "a target was introduced {most} times, half of them up to {median} times"
     );
+    swarm.app.stop().await.unwrap();
+}
+
+/// Few can meet a peer whose NAT maps by address and port; most of those who are there are behind such a NAT themselves.
+#[tokio::test]
+async fn whom_hardly_anybody_can_meet_is_given_those_who_can() {
+    let swarm = Crowded::start().await;
+    for n in 0..CROWD {
+        let nat = if n % 100 == 50 { "open" } else { "apdm" };
+        let address = format!("10.{}.{}.1", n / 250, n % 250);
+        swarm.join(peer(1, n), &address, json!({ "want": 0, "net": { "nat": nat } })).await;
+    }
+    swarm.copied(CROWD + 1).await;
+    let listed = swarm.join(peer(2, 0), "203.0.113.1", json!({ "want": 10, "net": { "nat": "apdm" } })).await;
+    let those: HashSet<_> = (0..10).map(|n| peer(1, n * 100 + 50).to_string()).collect();
+    assert_eq!(listed.into_iter().collect::<HashSet<_>>(), those);
     swarm.app.stop().await.unwrap();
 }

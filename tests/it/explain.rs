@@ -68,6 +68,23 @@ async fn reasons_tell_what_became_of_each_and_no_addresses() {
 }
 
 #[tokio::test]
+async fn whose_links_all_go_through_turn_is_kept_apart_from_nobody_by_its_nat() {
+    let world = World::start(Transport::Grpc).await;
+    let (ann, bob) = (joined(&world, true, "apdm").await, joined(&world, false, "apdm").await);
+    let list = async || ann.rpc("peers", json!({ "swarm": "s", "explain": true })).await.unwrap();
+    let before = list().await;
+    assert_eq!(fate(&bob, &before["others"]), "nat", "{before}");
+    world.ask("PUT", "/swarms/s/policy", r#"{ "turn": "only" }"#).await;
+    let after = list().await;
+    assert!(after["peers"][0]["reasons"]["nat"].as_f64().unwrap() > 0.9, "{after}");
+    let (_, shown) = world.admin(&format!("/swarms/s/explain?peer={}", ann.peer)).await;
+    assert_ne!(fate(&bob, &shown["candidates"]), "nat", "{shown}");
+    let cem = joined(&world, false, "apdm").await;
+    let list = cem.rpc("join", json!({ "swarm": "s", "net": { "nat": "apdm" } })).await.unwrap();
+    assert_eq!(list["peers"].as_array().unwrap().len(), 2, "{list}");
+}
+
+#[tokio::test]
 async fn who_does_not_say_where_it_plays_has_played_on_since_it_said_so() {
     let world = World::start(Transport::Grpc).await;
     let (ann, bob) = (joined(&world, true, "eim").await, joined(&world, false, "eim").await);

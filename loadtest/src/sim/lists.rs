@@ -132,9 +132,11 @@ impl Backend<'_> {
 
     /// Candidates from the copy, and who joined since: as `View::sample`.
     fn sample(&self, wish: &Wish<'_>, amount: usize, now: u32, rng: &mut StdRng) -> Vec<Ranked> {
+        let costs = CostMap::default();
+        let terrain = Terrain { costs: &costs, pairs: &self.pairs, slots: DEGREE_MAX, now: clock(now) };
         let may_be_listed = |row: &Ranked| {
             let peer = number(row.member.peer) as u32;
-            self.is_alive(peer, now) && wish.admits(row)
+            self.is_alive(peer, now) && terrain.fits(wish, row)
         };
         let mut candidates = self
             .snapshot

@@ -106,6 +106,29 @@ fn a_small_group_of_the_operators_is_found_in_a_large_swarm() {
 }
 
 #[test]
+fn who_may_meet_only_its_own_small_group_gets_it_from_a_large_swarm() {
+    let place = |n: u16| Place { asn: Some(7), country: Some(*b"DE"), pid: (n % 100 == 50).then_some(Pid(3)) };
+    let rows = (0..3000).map(|n| row(n, |member| member.place = place(n)));
+    let snapshot = Snapshot::default().next(vec![changed(1, rows)], NOW);
+    let near = Whereabouts { place: place(50), prefix: None };
+    let mut looked_at = 0;
+    let mut rng = StdRng::seed_from_u64(1);
+    let sample = snapshot.sample(&near, 64, &mut rng, |row| {
+        looked_at += 1;
+        row.member.place.pid == near.place.pid
+    });
+    assert_eq!(names(&sample), peers((0..30).map(|n| n * 100 + 50)));
+    assert!(looked_at < 2 * MOST_LOOKED_AT, "{looked_at}");
+    // Where most are good, no more are looked at than it takes.
+    looked_at = 0;
+    let sample = snapshot.sample(&near, 64, &mut rng, |row| {
+        looked_at += 1;
+        row.member.peer.as_bytes()[15] % 4 > 0 || row.member.place.pid.is_some()
+    });
+    assert!(sample.len() == 64 && looked_at < 200, "{looked_at}");
+}
+
+#[test]
 fn who_is_not_in_the_ranking_is_in_no_sample() {
     let rows = (0..10).map(|n| Ranked { score: if n < 5 { Score::ZERO } else { Score::NEW }, ..row(n, |_| {}) });
     let snapshot = Snapshot::default().next(vec![changed(1, rows)], NOW);

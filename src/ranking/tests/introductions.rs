@@ -44,7 +44,7 @@ async fn who_says_again_how_many_links_it_has_is_believed_again() {
     let (store, clock) = world();
     let node = Node::new(&store, &clock);
     let joining = Member { playhead: Some(3.0), ..member(1, clock.now()) };
-    node.ranking.join(&swarm(), joining, 0).await.unwrap();
+    node.ranking.join(&swarm(), joining, 0, |_| true).await.unwrap();
     node.join(2).await;
     for seq in 1..4 {
         advance(&clock, Duration::from_secs(10)).await;

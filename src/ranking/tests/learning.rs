@@ -15,7 +15,7 @@ fn tried(node: &Node, about: u32, by: u32, epoch: u16, connected: bool) {
 async fn joins(node: &Node, n: u32) {
     let place = crate::domain::Place { asn: Some(64_500), ..Default::default() };
     let member = Member { nat: Nat::Eim, place, ..member(n, node.clock.now()) };
-    node.ranking.join(&swarm(), member, 8).await.unwrap();
+    node.ranking.join(&swarm(), member, 8, |_| true).await.unwrap();
 }
 
 fn outcomes(node: &Node) -> [(f32, f32); 2] {

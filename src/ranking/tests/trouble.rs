@@ -25,7 +25,7 @@ async fn who_is_refused_for_want_of_room_is_in_no_swarm() {
     let (_, clock) = world();
     let node = Node::new(&SwitchedStore::new(MemoryStore::new(1, SETTINGS.remember)), &clock);
     node.join(1).await;
-    let refused = node.ranking.join(&swarm(), member(2, clock.now()), 8).await;
+    let refused = node.ranking.join(&swarm(), member(2, clock.now()), 8, |_| true).await;
     assert_eq!((refused, node.ranking.memberships.len()), (Err(RankingError::Full), 1));
 }
 
@@ -131,7 +131,7 @@ async fn with_a_store_that_hangs_every_loop_ends_in_time() {
     store.switch_away(true);
     for n in 0..1000 {
         let swarm = SwarmId::parse(&format!("s{n}")).unwrap();
-        ranking.join(&swarm, member(n, clock.now()), 8).await.unwrap();
+        ranking.join(&swarm, member(n, clock.now()), 8, |_| true).await.unwrap();
         let source = Source { peer: peer(n + 1), prefix: None, can_meet: true, end: crate::domain::End::default() };
         assert!(ranking.receipt(&swarm, peer(n), source, Receipt { ok: 1, ..Receipt::default() }));
     }
