@@ -18,7 +18,10 @@ use super::{
     Admin,
     swarms::{Answer, refuse},
 };
-use crate::domain::{Policy, PolicyOverrides, SwarmId, TaggedPolicy, Timestamp};
+use crate::{
+    domain::{Policy, PolicyOverrides, SwarmId, TaggedPolicy, Timestamp},
+    store::{MOST_STEERED, StoreError},
+};
 
 /// How long a change lasts where nothing is said.
 const USUALLY: Duration = Duration::from_hours(7 * 24);
@@ -85,7 +88,7 @@ impl Admin {
         };
         match self.signaling.ranking.steer(&swarm, policy).await {
             Ok(()) => self.policy(&swarm),
-            Err(error) => refuse(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+            Err(error) => refuse(StatusCode::SERVICE_UNAVAILABLE, &complaint(&error)),
         }
     }
 
@@ -103,5 +106,27 @@ impl Admin {
             "policy": TaggedPolicy::from(effective),
         });
         (StatusCode::OK, Json(answer))
+    }
+}
+
+/// Why a swarm's policy was not changed, and what to do about it.
+fn complaint(error: &StoreError) -> String {
+    match error {
+        StoreError::Full => format!(
+            "{MOST_STEERED} swarms have a policy of their own, and there is no room for another: DELETE one that is not \
+             needed, or wait until one ends"
+        ),
+        StoreError::Away(_) => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_there_are_as_many_policies_as_there_can_be_an_operator_is_told_what_to_do() {
+        let said = complaint(&StoreError::Full);
+        assert!(said.contains("10000 swarms have a policy") && said.contains("DELETE one"), "{said}");
     }
 }
