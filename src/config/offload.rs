@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Offload {
-    /// What 10^9 bytes from a server cost, in a currency of your own: for `starling_offload_saved_total` and `saved` of
+    /// What 10^9 bytes from a server cost, in a currency of your own: for `starling_offload_saved` and `saved` of
     /// `GET /swarms/{id}`. 0 or more; with 0 nothing is saved.
     pub price_per_gb: f64,
 }

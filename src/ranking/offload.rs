@@ -32,7 +32,7 @@ impl OffloadMetrics {
             upload: counter!("starling_offload_upload_bytes_total"),
             rebuffers: counter!("starling_offload_rebuffers_total"),
             ratio: gauge!("starling_offload_ratio"),
-            saved: gauge!("starling_offload_saved_total"),
+            saved: gauge!("starling_offload_saved"),
             connect_seconds: histogram!("starling_signaling_link_connect_seconds"),
         }
     }
