@@ -180,7 +180,9 @@ mod tests {
         let mut introduced = Introduced::default();
         assert!(introduced.hold(peer(1), false, NOW, 1) && introduced.hold(peer(2), false, after(5000), 1));
         let here = |said| introduced.held(peer(9), said, after(6000), 1).here;
-        assert_eq!((here(NOW), here(after(1)), here(after(5000)), here(after(5001))), (2, 1, 1, 0));
+        // Those that were about to open when it spoke are not.
+        let long = |ms| here(after(ms) + OPENS_WITHIN);
+        assert_eq!((here(NOW), long(0), long(1), long(5000), long(5001)), (2, 2, 1, 1, 0));
     }
 
     #[test]

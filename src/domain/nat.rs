@@ -217,6 +217,7 @@ pub const fn prior(one: Nat, other: Nat) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Tally;
 
     fn end(nat: Nat) -> End {
         End { nat, ..End::default() }
@@ -276,6 +277,37 @@ mod tests {
             (pairs.chance(end(3), end(7)) - 0.5).abs() < 1e-6,
             "a network makes nothing likelier than its classes do"
         );
+    }
+
+    #[test]
+    fn what_came_of_a_peers_own_attempts_corrects_its_kind_but_never_parts_it_from_all() {
+        let after = |nat, opened, failed| {
+            let tally = Tally::new(opened, failed);
+            End { nat, asn: Some(1), reach: Reach { easy: tally, hard: tally } }
+        };
+        let pairs = Pairs::default();
+        let chance = |one, other| pairs.chance(one, other);
+        for (one, other) in
+            [(Nat::Eim, Nat::Eim), (Nat::Eim, Nat::Apdm), (Nat::Unknown, Nat::Open), (Nat::Apdm, Nat::Open)]
+        {
+            let [before, good, bad] =
+                [after(one, 0, 0), after(one, 9, 0), after(one, 0, 9)].map(|one| chance(one, end(other)));
+            assert!(good >= before && bad < before / 2.0 && bad >= LEAST_CHANCE, "{one:?}: {before} {good} {bad}");
+            assert!((chance(end(other), after(one, 0, 9)) - bad).abs() < 1e-6, "from both ends");
+        }
+        assert!(chance(after(Nat::Eim, 1, 0), end(Nat::Apdm)) > 0.7, "its NAT lets in who maps by destination");
+        let walled = End { reach: Reach { hard: Tally::default(), ..after(Nat::Eim, 0, 9).reach }, ..end(Nat::Eim) };
+        assert!(chance(walled, end(Nat::Apdm)) < 0.25, "and whom nobody meets, those do not either");
+        assert!(chance(after(Nat::Apdm, 9, 0), end(Nat::Apdm)) < LEAST_CHANCE);
+        assert!(chance(after(Nat::Blocked, 9, 0), end(Nat::Open)) <= 0.0);
+    }
+
+    #[test]
+    fn kinds_are_learned_from_those_of_whom_nothing_is_known() {
+        let tried = End { reach: Reach { hard: Tally::new(1, 0), ..Reach::default() }, ..end(Nat::Eim) };
+        let counted = |one, other| Pair::of(one, other).count();
+        assert_eq!((counted(tried, end(Nat::Apdm)), counted(end(Nat::Apdm), tried)), (0, 0), "it was picked for that");
+        assert_eq!((counted(tried, end(Nat::Eim)), counted(end(Nat::Eim), end(Nat::Apdm))), (1, 1));
     }
 
     #[test]

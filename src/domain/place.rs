@@ -1,6 +1,6 @@
 //! Where a peer is, as far as selection cares: its network, its country, the prefix of its address.
 
-use std::{hash::Hasher, net::IpAddr};
+use std::{hash::Hasher, net::IpAddr, num::NonZeroU32};
 
 use fnv::FnvHasher;
 
@@ -31,7 +31,7 @@ impl Prefix {
 /// A group of addresses in the operator's cost map: what RFC 7285, section 5.1, calls a PID. Made of the group's name, so
 /// that it means the same on every node and after the map was read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Pid(pub u32);
+pub struct Pid(NonZeroU32);
 
 impl Pid {
     /// The group of this name. Two names of one map must not be the same group; who reads the map sees to it.
@@ -39,7 +39,21 @@ impl Pid {
         let mut hash = FnvHasher::default();
         hash.write(name.as_bytes());
         let hash = hash.finish();
-        Self(u32::try_from((hash >> 32 ^ hash) & 0xffff_ffff).expect("32 bits"))
+        let hash = u32::try_from((hash >> 32 ^ hash) & 0xffff_ffff).expect("32 bits");
+        Self(NonZeroU32::new(hash).unwrap_or(NonZeroU32::MIN))
+    }
+
+    /// The group of this number; no group has 0.
+    pub const fn of_number(number: u32) -> Option<Self> {
+        match NonZeroU32::new(number) {
+            Some(number) => Some(Self(number)),
+            None => None,
+        }
+    }
+
+    /// Its number, the same on every node.
+    pub const fn number(self) -> u32 {
+        self.0.get()
     }
 }
 

@@ -8,27 +8,42 @@ const MOST: u8 = 15;
 const USUAL: f32 = 0.9;
 const WEIGHT: f32 = 1.0;
 
-/// Attempts of one kind that opened and failed, the latest [`MOST`] or so.
+/// Attempts of one kind that opened and failed, the latest [`MOST`] or so. A byte, since every row of a copy has two: the upper
+/// half tells how many opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Links that opened.
-    pub opened: u8,
-    /// Attempts that failed.
-    pub failed: u8,
-}
+pub struct Tally(u8);
 
 impl Tally {
-    fn note(&mut self, opened: bool) {
-        if self.opened == MOST || self.failed == MOST {
-            (self.opened, self.failed) = (self.opened / 2, self.failed / 2);
+    /// So many of each, up to 15.
+    pub const fn new(opened: u8, failed: u8) -> Self {
+        const fn most(count: u8) -> u8 {
+            if count < MOST { count } else { MOST }
         }
-        if opened { self.opened += 1 } else { self.failed += 1 }
+        Self(most(opened) << 4 | most(failed))
+    }
+
+    /// Links that opened.
+    pub const fn opened(self) -> u8 {
+        self.0 >> 4
+    }
+
+    /// Attempts that failed.
+    pub const fn failed(self) -> u8 {
+        self.0 & MOST
+    }
+
+    fn note(&mut self, has_opened: bool) {
+        let [mut opened, mut failed] = [self.opened(), self.failed()];
+        if opened == MOST || failed == MOST {
+            (opened, failed) = (opened / 2, failed / 2);
+        }
+        *self = if has_opened { Self::new(opened + 1, failed) } else { Self::new(opened, failed + 1) };
     }
 
     /// The chance that the next attempt opens, where `chance` is that of anybody of its kind, and counts like one attempt (the
     /// mean of a beta distribution).
     pub fn chance(self, chance: f32) -> f32 {
-        let [opened, failed] = [self.opened, self.failed].map(f32::from);
+        let [opened, failed] = [self.opened(), self.failed()].map(f32::from);
         let usual = chance.min(USUAL);
         chance / usual * (usual * WEIGHT + opened) / (WEIGHT + opened + failed)
     }
@@ -40,12 +55,12 @@ impl Tally {
 
     /// As a byte.
     pub const fn byte(self) -> u8 {
-        self.opened << 4 | self.failed
+        self.0
     }
 
     /// From a byte.
     pub const fn of_byte(byte: u8) -> Self {
-        Self { opened: byte >> 4, failed: byte & 15 }
+        Self(byte)
     }
 }
 
@@ -96,6 +111,72 @@ impl Reach {
             Some(Tells::Easy) => self.easy.note(opened),
             Some(Tells::Hard) => self.hard.note(opened),
             None => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn tally(opened: u8, failed: u8) -> Tally {
+        Tally::new(opened, failed)
+    }
+
+    #[test]
+    fn few_attempts_tell_much_and_many_more() {
+        let near = |tally: Tally, chance: f32, expected: f32| (tally.chance(chance) - expected).abs() < 0.006;
+        assert!(near(tally(0, 0), 0.98, 0.98) && near(tally(0, 0), 0.4, 0.4));
+        assert!(near(tally(0, 1), 0.9, 0.45) && near(tally(0, 2), 0.9, 0.3) && near(tally(3, 1), 0.9, 0.78));
+        assert!(near(tally(0, 1), 0.4, 0.2) && near(tally(1, 0), 0.4, 0.7) && near(tally(4, 0), 0.4, 0.88));
+        assert!((tally(9, 0).left() - 1.0).abs() < 1e-6 && (tally(0, 2).left() - 1.0 / 3.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn an_attempt_tells_of_ones_own_network_only_where_the_other_end_explains_nothing() {
+        use Nat::{Apdm, Blocked, Eim, Open, Unknown};
+        let noted = |own, other| {
+            let mut reach = Reach::default();
+            assert!(reach.is_new(own, other));
+            reach.note(own, other, false);
+            (reach.easy.failed(), reach.hard.failed())
+        };
+        for (own, other, easy, hard) in [
+            (Open, Open, 1, 0),
+            (Open, Apdm, 1, 0),
+            (Eim, Open, 1, 0),
+            (Eim, Eim, 1, 0),
+            (Eim, Apdm, 0, 1),
+            (Apdm, Open, 1, 0),
+            (Apdm, Eim, 0, 0),
+            (Apdm, Apdm, 0, 0),
+            (Unknown, Eim, 1, 0),
+            (Unknown, Apdm, 0, 0),
+            (Eim, Unknown, 0, 0),
+            (Blocked, Open, 0, 0),
+            (Open, Blocked, 0, 0),
+        ] {
+            assert_eq!(noted(own, other), (easy, hard), "{own:?} and {other:?}");
+        }
+        let mut reach = Reach::default();
+        reach.note(Eim, Apdm, true);
+        assert!(!reach.is_new(Eim, Apdm) && reach.is_new(Eim, Eim));
+    }
+
+    proptest! {
+        #[test]
+        fn the_latest_count_most_and_all_fit_into_a_byte(opened in prop::collection::vec(any::<bool>(), 0..100)) {
+            let mut reach = Reach::default();
+            for opened in opened {
+                reach.note(Nat::Open, Nat::Open, opened);
+                prop_assert_eq!(Tally::of_byte(reach.easy.byte()), reach.easy);
+            }
+            for _ in 0..MOST {
+                reach.note(Nat::Open, Nat::Open, false);
+            }
+            prop_assert!(reach.easy.chance(0.9) < 0.45, "{:?}", reach.easy);
         }
     }
 }

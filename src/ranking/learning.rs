@@ -43,9 +43,8 @@ impl Learning {
         *times += 1;
         drop(spoken);
         let one = if opened { Outcomes { opened: 1.0, failed: 0.0 } } else { Outcomes { opened: 0.0, failed: 1.0 } };
-        self.wait(Pair::classes(here.nat, there.nat), one);
-        if let (Some(here), Some(there)) = (here.asn, there.asn) {
-            self.wait(Pair::networks(here, there), one);
+        for pair in Pair::of(here, there) {
+            self.wait(pair, one);
         }
         true
     }

@@ -90,7 +90,10 @@ mod tests {
         for (n, one) in good.iter().enumerate() {
             for other in &good[..n] {
                 let chance = network.chance(one, other);
-                assert!((chance - network.chance(other, one)).abs() < 1e-9 && chance <= truth(Nat::Eim, true, Nat::Eim, true));
+                assert!(
+                    (chance - network.chance(other, one)).abs() < 1e-9
+                        && chance <= truth(Nat::Eim, true, Nat::Eim, true)
+                );
                 assert_eq!(network.opens(one, other), network.opens(other, one));
                 opened += f64::from(u8::from(network.opens(one, other)));
                 expected += network.chance(one, other);

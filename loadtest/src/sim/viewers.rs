@@ -70,7 +70,11 @@ impl Client {
     /// Links missing to the aim; fewer for those of whose attempts many fail.
     pub fn missing(&self, now: u32) -> usize {
         if self.in_vain >= self.patience() {
-            return usize::from(self.sessions.len() < DEGREE_TARGET && self.sessions.iter().all(|session| session.is_open) && now >= self.rests);
+            return usize::from(
+                self.sessions.len() < DEGREE_TARGET
+                    && self.sessions.iter().all(|session| session.is_open)
+                    && now >= self.rests,
+            );
         }
         (DEGREE_TARGET.saturating_sub(self.sessions.len()) as f64 * self.luck()).ceil() as usize
     }

@@ -124,7 +124,8 @@ impl<'a> World<'a> {
             self.close(viewer, with, now);
         }
         if second == self.population.flash_at {
-            self.had_room = self.clients.iter().map(|client| client.is_here && client.sessions.len() + 2 <= DEGREE_MAX).collect();
+            self.had_room =
+                self.clients.iter().map(|client| client.is_here && client.sessions.len() + 2 <= DEGREE_MAX).collect();
         }
         self.come_and_ask(now);
         let Self { exchange, here, clients, outcome, rng, .. } = self;
@@ -252,7 +253,11 @@ impl<'a> World<'a> {
                 client.opened(other);
                 client.receipts.opened(other);
                 let most = client.missing(now);
-                let spare: Vec<u32> = std::mem::take(&mut client.spare).into_iter().filter(|peer| !client.has(*peer) && !client.avoids(*peer, now)).take(most).collect();
+                let spare: Vec<u32> = std::mem::take(&mut client.spare)
+                    .into_iter()
+                    .filter(|peer| !client.has(*peer) && !client.avoids(*peer, now))
+                    .take(most)
+                    .collect();
                 for target in spare {
                     self.offer(one, target, now);
                 }

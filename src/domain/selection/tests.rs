@@ -6,7 +6,7 @@ use rand::{SeedableRng, rngs::StdRng};
 
 use super::*;
 use crate::domain::{
-    Outcomes, Pair, Pid, Place,
+    Outcomes, Pair, Pid, Place, Tally,
     costs::{Group, Peering, Plan, Rule},
 };
 
@@ -72,6 +72,7 @@ fn wish(want: usize) -> Wish<'static> {
         caller: peer(255),
         at: Whereabouts::default(),
         nat: Nat::Open,
+        reach: Reach::default(),
         playhead: None,
         urgent: false,
         is_lonely: true,
@@ -106,6 +107,42 @@ fn chi_square<K: std::hash::Hash + Eq + std::fmt::Debug>(
     let chi = chi.sum();
     assert_eq!(seen, runs, "nothing else came out");
     chi
+}
+
+#[test]
+fn of_whom_nothing_is_known_one_finds_out_first() {
+    let mut stranger = candidate(1, 5000);
+    stranger.ranked.member.nat = Nat::Unknown;
+    let held = |stranger: &Candidate, held| Candidate { held: reserved(held), ..stranger.clone() };
+    let known = Tally::new(1, 0);
+    assert_eq!(judged(held(&stranger, 0), &wish(8)).fate, Fate::Drawn(Step::Fits));
+    assert_eq!(judged(held(&stranger, 1), &wish(8)).fate, Fate::Drawn(Step::Busy));
+    let knows_nothing = Wish { nat: Nat::Unknown, ..wish(8) };
+    assert_eq!(
+        judged(held(&stranger, 1), &knows_nothing).fate,
+        Fate::Drawn(Step::Fits),
+        "both have to begin somewhere"
+    );
+    let tried = Wish { reach: Reach { easy: known, ..Reach::default() }, ..knows_nothing };
+    assert_eq!(judged(held(&stranger, 1), &tried).fate, Fate::Drawn(Step::Busy));
+    stranger.ranked.member.reach.easy = known;
+    assert_eq!(judged(held(&stranger, 1), &wish(8)).fate, Fate::Drawn(Step::Fits));
+}
+
+#[test]
+fn what_came_of_somebodys_attempts_decides_whom_it_is_likely_to_meet() {
+    let failed = Reach { easy: Tally::new(0, 3), ..Reach::default() };
+    let few = Wish { nat: Nat::Eim, is_lonely: false, ..wish(8) };
+    assert_eq!(judged(candidate(1, 5000), &few).fate, Fate::Drawn(Step::Fits));
+    assert_eq!(judged(candidate(1, 5000), &Wish { reach: failed, ..few }).fate, Fate::Passed(Step::Unlikely));
+    let mut other = candidate(1, 5000);
+    (other.ranked.member.nat, other.ranked.member.reach) = (Nat::Eim, failed);
+    assert_eq!(judged(other.clone(), &few).fate, Fate::Passed(Step::Unlikely));
+    let symmetric = Wish { nat: Nat::Apdm, ..few };
+    other.ranked.member.reach = Reach::default();
+    assert_eq!(judged(other.clone(), &symmetric).fate, Fate::Passed(Step::Unlikely));
+    other.ranked.member.reach.hard = Tally::new(1, 0);
+    assert_eq!(judged(other, &symmetric).fate, Fate::Drawn(Step::Fits), "its NAT lets such in");
 }
 
 #[test]

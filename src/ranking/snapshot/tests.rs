@@ -95,7 +95,7 @@ fn without_a_database_one_prefix_is_near() {
 
 #[test]
 fn a_small_group_of_the_operators_is_found_in_a_large_swarm() {
-    let place = |n: u16| Place { asn: Some(7), country: Some(*b"DE"), pid: (n < 20).then_some(Pid(3)) };
+    let place = |n: u16| Place { asn: Some(7), country: Some(*b"DE"), pid: Pid::of_number(3).filter(|_| n < 20) };
     let rows = (0..5000).map(|n| row(n, |member| member.place = place(n)));
     let snapshot = Snapshot::default().next(vec![changed(1, rows)], NOW);
     let near = Whereabouts { place: place(0), prefix: None };
@@ -107,7 +107,8 @@ fn a_small_group_of_the_operators_is_found_in_a_large_swarm() {
 
 #[test]
 fn who_may_meet_only_its_own_small_group_gets_it_from_a_large_swarm() {
-    let place = |n: u16| Place { asn: Some(7), country: Some(*b"DE"), pid: (n % 100 == 50).then_some(Pid(3)) };
+    let place =
+        |n: u16| Place { asn: Some(7), country: Some(*b"DE"), pid: Pid::of_number(3).filter(|_| n % 100 == 50) };
     let rows = (0..3000).map(|n| row(n, |member| member.place = place(n)));
     let snapshot = Snapshot::default().next(vec![changed(1, rows)], NOW);
     let near = Whereabouts { place: place(50), prefix: None };
@@ -164,7 +165,7 @@ fn a_member_takes_less_than_200_bytes() {
             .map(|_| {
                 let address = std::net::Ipv4Addr::from_bits(rng.random());
                 let place = Place {
-                    pid: Some(Pid(rng.random_range(0..1000))),
+                    pid: Pid::of_number(rng.random_range(1..1000)),
                     asn: has_database.then(|| rng.random_range(0..5000)),
                     country: Some([b'A', rng.random_range(b'A'..=b'Z')]),
                 };

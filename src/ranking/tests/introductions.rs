@@ -49,14 +49,14 @@ async fn who_says_again_how_many_links_it_has_is_believed_again() {
     for seq in 1..4 {
         advance(&clock, Duration::from_secs(10)).await;
         assert!(node.ranking.introduce(peer(1), peer(10 + seq), false));
-        advance(&clock, Duration::from_secs(1)).await;
+        advance(&clock, Duration::from_secs(3)).await;
         let word = OwnWord { degree: 3, playhead: None, resting: false, counters: crate::domain::Counters::default() };
         node.ranking.says(&swarm(), peer(1), 1, seq, word);
         let said = clock.now();
         node.loops.ranker.run_once().await;
         let found = node.find(2).await.candidates.into_iter().find(|row| row.member.peer == peer(1)).unwrap();
         assert_eq!((found.member.degree, found.member.said), (3, said));
-        assert_eq!(found.member.playhead, Some(3.0 + 11.0 * f32::from(u8::try_from(seq).unwrap())));
+        assert_eq!(found.member.playhead, Some(3.0 + 13.0 * f32::from(u8::try_from(seq).unwrap())));
         assert_eq!(node.ranking.held(peer(1), peer(2), found.member.said).here, 0, "what was reserved is in its word");
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::{MANY, Pair, REMEMBER, START, after, assert_kept, member, peers, rich_evidence, set};
 use crate::{
-    domain::{Evidence, Member, Score},
+    domain::{Evidence, Member, Nat, Reach, Score, Tally},
     store::{Judged, Restored},
 };
 
@@ -198,10 +198,16 @@ async fn many_are_judged_at_once(pair: Pair) {
 
 async fn who_was_tried_stays_so(pair: Pair) {
     let pair = pair.joined([1, 2]).await;
-    let is_tried = async || pair.known(1).await.unwrap().ranked.member.tried;
+    let reach = Reach { easy: Tally::new(15, 1), hard: Tally::new(0, 7) };
+    let is_tried = async || {
+        let member = pair.known(1).await.unwrap().ranked.member;
+        assert_eq!(member.reach, if member.tried { reach } else { Reach::default() });
+        member.tried
+    };
     assert!(!is_tried().await);
     let mut judged = pair.heard(1, 1.0, after(1)).await;
     judged.member.tried = true;
+    judged.member.reach = reach;
     pair.judge(judged, after(1)).await;
     assert!(is_tried().await);
     // It joins again, or is put back, and neither knows of it.
@@ -224,4 +230,9 @@ async fn who_was_tried_stays_so(pair: Pair) {
     assert_eq!(pair.listed(after(6)).await, set([2]));
     pair.one.touch(&pair.s, &[(member(1).peer, after(7))], after(7)).await.unwrap();
     assert!(is_tried().await && pair.listed(after(7)).await == set([1, 2]), "the flag beside it is no other");
+    // What came of its attempts was another NAT's.
+    let moved = Member { said: after(8), nat: Nat::Apdm, ..member(1) };
+    pair.other.join(&pair.s, moved, 0, after(8)).await.unwrap();
+    let moved = pair.known(1).await.unwrap().ranked.member;
+    assert_eq!((moved.tried, moved.reach), (true, Reach::default()));
 }

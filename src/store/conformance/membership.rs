@@ -46,7 +46,7 @@ async fn a_member_is_kept_as_it_is(pair: Pair) {
         playhead: Some(4321.5),
         bitrate_kbps: Some(4500),
         address: Some("2001:db8::17".parse().unwrap()),
-        place: Place { asn: Some(4_200_000_000), country: Some(*b"NZ"), pid: Some(Pid(40_001)) },
+        place: Place { asn: Some(4_200_000_000), country: Some(*b"NZ"), pid: Pid::of_number(40_001) },
         tried: true,
         joined: after(3),
         said: Timestamp(START.0 + 4321),

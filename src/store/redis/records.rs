@@ -123,7 +123,7 @@ pub fn member(member: &Member) -> Vec<u8> {
     record.extend(bitrate_kbps.iter().flat_map(|bitrate| bitrate.to_be_bytes()));
     record.extend(place.asn.iter().flat_map(|asn| asn.to_be_bytes()));
     record.extend(place.country.iter().flatten());
-    record.extend(place.pid.iter().flat_map(|pid| pid.0.to_be_bytes()));
+    record.extend(place.pid.iter().flat_map(|pid| pid.number().to_be_bytes()));
     match address {
         Some(IpAddr::V4(address)) => record.extend(address.octets()),
         Some(IpAddr::V6(address)) => record.extend(address.octets()),
@@ -178,7 +178,7 @@ pub fn read_member(peer: PeerId, record: &[u8]) -> Option<Stored> {
         playhead: playhead.map(f32::from_bits),
         bitrate_kbps: bitrate,
         address,
-        place: Place { asn, country: country.map(|bits| two(bits).to_be_bytes()), pid: pid.map(Pid) },
+        place: Place { asn, country: country.map(|bits| two(bits).to_be_bytes()), pid: pid.and_then(Pid::of_number) },
         tried: flags & TRIED != 0,
         reach: Reach { easy, hard },
         joined,

@@ -13,6 +13,7 @@ prop_compose! {
         address in option::of(any::<IpAddr>()),
         place in (option::of(any::<u32>()), option::of(any::<[u8; 2]>()), option::of(any::<u32>())),
         times in (0_u64..1 << 48, 0_u64..1 << 48),
+        reach in any::<[u8; 2]>(),
     ) -> Member {
         Member {
             peer: PeerId::from_bytes([7; 16]),
@@ -25,7 +26,8 @@ prop_compose! {
             bitrate_kbps: numbers.3,
             address,
             tried: flags.2,
-            place: Place { asn: place.0, country: place.1, pid: place.2.map(Pid) },
+            reach: Reach { easy: Tally::of_byte(reach[0]), hard: Tally::of_byte(reach[1]) },
+            place: Place { asn: place.0, country: place.1, pid: place.2.and_then(Pid::of_number) },
             joined: Timestamp(times.0),
             said: Timestamp(times.1),
         }
@@ -74,7 +76,7 @@ proptest! {
     #[test]
     fn members_come_back_as_they_were(known in members()) {
         let record = member(&known);
-        prop_assert!(record.len() <= 53);
+        prop_assert!(record.len() <= 55);
         prop_assert_eq!(read_member(known.peer, &record), Some(Stored::Member(known)));
     }
 

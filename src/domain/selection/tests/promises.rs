@@ -13,11 +13,14 @@ prop_compose! {
         (slots, degree) in (option::of(0..6_u16), 0..9_u16),
         playhead in option::of(0_f32..2000.0),
         (asn, country) in (option::of(0..3_u32), option::of(select(vec![*b"NZ", *b"AU"]))),
+        reach in any::<[u8; 2]>(),
         (tried, held, to_caller, is_busy) in (any::<bool>(), 0..9_usize, any::<bool>(), any::<bool>()),
     ) -> Candidate {
-        let place = Place { asn, country, pid: asn.map(Pid) };
+        let place = Place { asn, country, pid: asn.and_then(Pid::of_number) };
+        let [easy, hard] = reach.map(Tally::of_byte);
+        let reach = Reach { easy, hard };
         let address = network.map(|network| Ipv4Addr::new(192, 0, network, n).into());
-        let member = Member { nat, slots, degree, playhead, address, place, tried, ..Member::new(peer(n), NOW) };
+        let member = Member { nat, slots, degree, playhead, address, place, tried, reach, ..Member::new(peer(n), NOW) };
         Candidate {
             ranked: Ranked { member, score: Score::from_fixed(score), seen: NOW },
             held: Held { to_caller, is_busy, ..reserved(held) },

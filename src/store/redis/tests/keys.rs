@@ -221,7 +221,8 @@ fn known_well(n: u32) -> Restored {
     let own = crate::domain::Counters { epoch: 40_000, down_bytes, http_bytes, up_bytes, rebuffers: 9 };
     evidence.account(own, START - Duration::from_hours(1), START + Duration::from_mins(1));
     assert!(evidence.own.is_some());
-    let place = crate::domain::Place { asn: Some(64_500), country: Some(*b"NZ"), pid: Some(crate::domain::Pid(7)) };
+    let place =
+        crate::domain::Place { asn: Some(64_500), country: Some(*b"NZ"), pid: crate::domain::Pid::of_number(7) };
     let address = Some([203, 0, 113, 7].into());
     let (playhead, slots, bitrate_kbps) = (Some(1234.5), Some(12), Some(4500));
     let member = Member { peer: peer(n), place, address, playhead, slots, bitrate_kbps, ..member(0) };
