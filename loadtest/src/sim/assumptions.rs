@@ -23,7 +23,7 @@ pub const ZIPF_NETWORKS: f64 = 1.5;
 pub const MOBILE_EVERY: usize = 3;
 
 /// Viewers in a mobile network, who do not upload: the client's `cellular` policy. A fifth to a third of the viewing time of
-/// streamed video is on phones (Conviva, State of Streaming 2020-2022), and most of that on Wi-Fi.
+/// streamed video is on phones (Conviva, State of Streaming 2020-2022), and most of that on Wi-Fi: a tenth.
 pub const CELLULAR: f64 = 0.1;
 
 /// Kinds of NAT at home. That 64 % of peers are behind a NAT that hole punching works for, and some 10 to 15 % have none
@@ -33,33 +33,41 @@ pub const FIXED_NATS: [(Nat, f64); 4] = [(Nat::Open, 0.09), (Nat::Eim, 0.71), (N
 /// And of mobile carriers, where NATs that map by destination are usual (Richter et al.: A Multi-perspective Analysis of
 /// Carrier-Grade NAT Deployment, IMC 2016, section 6).
 pub const MOBILE_NATS: [(Nat, f64); 4] = [(Nat::Open, 0.04), (Nat::Eim, 0.46), (Nat::Apdm, 0.48), (Nat::Blocked, 0.02)];
-/// Clients that do not find out, or not in time (assumed).
+/// Clients that do not find out before they join (assumed). Those whose UDP is blocked never do: all they see is that nobody
+/// answers.
 pub const UNKNOWN: f64 = 0.05;
 
-/// NATs that map endpoint-independently and filter by address and port (RFC 4787, section 5): they drop what comes from a
-/// port to which they have sent nothing, so who maps by destination does not reach them. A device has one behaviour, so it is
-/// the same for all who try. The share was set with [`truth`].
+/// What lets others in at a viewer's end. A device has one behaviour, so it is the same for all who try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filter {
+    /// It lets in from any port of an address to which something was sent, or from anywhere (RFC 4787, section 5).
+    Loose,
+    /// It drops what comes from a port to which nothing was sent: who maps by destination does not get in.
+    Strict,
+    /// A firewall lets hardly any peer through.
+    Walled,
+}
+
+/// The share of those who are strict, set with [`truth`].
 pub const STRICT: f64 = 0.6;
-/// Homes behind a firewall that lets hardly any peer through, and what is left of a chance at each such end (assumed).
+/// Homes behind a firewall, and what is left of a chance at each such end (assumed).
 pub const WALLED: (f64, f64) = (0.02, 0.1);
 
-/// The true chance that two that are there, and not full, get a link. It is not the server's table, and the server does not
-/// know it. Together with [`FILTERED`] and [`ODD_PAIRS`] it was set so that two random viewers behind NATs that let UDP
-/// through meet in 7 of 10 attempts: 70 % (give or take 7.1) is what Trautwein et al. measured in 4.4 million attempts at
-/// 85,000 networks (Challenging Tribal Knowledge: Large Scale Measurement Campaign on Decentralized NAT Traversal, 2025).
-/// Two that map endpoint-independently meet by design (RFC 5128, section 3.3), so there it is firewalls that fail; against
-/// mapping by destination it depends on the other side's filtering. What came of a pair once comes of it again: 97.6 % of
-/// the links there opened with the first attempt.
-pub const fn truth(one: Nat, is_one_strict: bool, other: Nat, is_other_strict: bool) -> f64 {
-    use Nat::{Apdm, Eim, Open};
+/// The true chance that two that are there, not full, and not behind firewalls get a link. It is not the server's table, and the
+/// server does not know it. Together with what stands above and below it was set so that two random viewers behind NATs that let
+/// UDP through meet in 7 of 10 attempts: 70 % (give or take 7.1) is what Trautwein et al. measured in 4.4 million attempts at
+/// 85,000 networks (Challenging Tribal Knowledge: Large Scale Measurement Campaign on Decentralized NAT Traversal, 2025). Two
+/// that map endpoint-independently meet by design (RFC 5128, section 3.3); against mapping by destination it depends on the
+/// other side's filtering. What came of a pair once comes of it again: 97.6 % of the links there opened with the first attempt.
+pub const fn truth(one: (Nat, Filter), other: (Nat, Filter)) -> f64 {
+    use Filter::Strict;
+    use Nat::{Apdm, Blocked, Eim, Open, Unknown};
     match (one, other) {
-        (Open, Open) => 0.99,
-        (Open, Eim) | (Eim, Open) | (Eim, Eim) => 0.98,
-        (Open, Apdm) | (Apdm, Open) => 0.93,
-        (Eim, Apdm) if !is_one_strict => 0.93,
-        (Apdm, Eim) if !is_other_strict => 0.93,
-        (Eim | Apdm, Apdm) | (Apdm, Eim) => 0.03,
-        _ => 0.0,
+        ((Blocked | Unknown, _), _) | (_, (Blocked | Unknown, _)) => 0.0,
+        ((Open, _), (Open, _)) => 0.99,
+        ((Open | Eim, _), (Open | Eim, _)) => 0.98,
+        ((Eim, Strict) | (Apdm, _), (Apdm, _)) | ((Apdm, _), (Eim, Strict)) => 0.03,
+        ((Open | Eim, _), (Apdm, _)) | ((Apdm, _), (Open | Eim, _)) => 0.93,
     }
 }
 /// Networks, apart from the largest of each country, that filter UDP from strangers, and what is left of a chance at each
@@ -70,9 +78,9 @@ pub const ODD_PAIRS: (f64, f64) = (0.02, 0.15);
 /// Mobile networks whose NAT has no hairpin (RFC 4787, section 6), so that two of their own do not meet (assumed).
 pub const NO_HAIRPIN: (f64, f64) = (0.4, 0.2);
 
-/// The part of an uplink that a viewer's client uses, as a log-normal distribution: half of 12 Mbit/s, the median of fixed
-/// lines in the US in 2020 (Ookla, Q2 2020: 11.86; in 2023 it was 26.6); DSL below 1 Mbit/s and fibre of hundreds make the
-/// tails (FCC, Measuring Broadband America).
+/// The part of an uplink that a viewer's client uses, as a log-normal distribution: half of 26.6 Mbit/s, the median of fixed
+/// lines in the US in 2023 (Ookla; in 2020 it was 11.86, and offload is 4 points less with that); DSL below 1 Mbit/s and fibre
+/// of hundreds make the tails (FCC, Measuring Broadband America).
 pub const UPLINK_KBPS: f64 = 13_000.0;
 /// Of its logarithm.
 pub const UPLINK_SIGMA: f64 = 1.0;

@@ -203,10 +203,8 @@ impl<'a> Backend<'a> {
         for Word { peer, degree, at } in std::mem::take(&mut self.words) {
             let viewer = &self.population.viewers[peer as usize];
             let Some(entry) = &mut self.entries[peer as usize] else { continue };
-            if entry.member.degree != degree {
-                let playhead = Some(viewer.playhead(at));
-                entry.member = Member { degree, playhead, said: clock(at), ..entry.member.clone() };
-            }
+            let playhead = Some(viewer.playhead(at));
+            entry.member = Member { degree, playhead, said: clock(at), ..entry.member.clone() };
         }
         let mut receipts = std::mem::take(&mut self.receipts);
         receipts.sort_by_key(|(about, ..)| *about);

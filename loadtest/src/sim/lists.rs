@@ -10,9 +10,12 @@ use starling::domain::{
 
 use super::{
     backend::{Backend, clock},
+    exchange::Exchange,
+    network::Network,
+    population::Population,
     population::number,
     strategies::{Strategy, Without},
-    viewers::DEGREE_MAX,
+    viewers::{Client, DEGREE_MAX},
 };
 
 /// How many the oracle looks at.
@@ -187,4 +190,22 @@ impl Backend<'_> {
         worths.sort_by(|(one, _), (other, _)| other.total_cmp(one));
         worths.into_iter().take(want).map(|(_, peer)| peer).collect()
     }
+}
+
+/// What only an oracle knows: how good a link to somebody would be at this moment.
+pub fn worth(
+    population: &Population,
+    network: Network<'_>,
+    clients: &[Client],
+    exchange: &Exchange,
+    caller: u32,
+    target: u32,
+) -> f64 {
+    let [one, other] = [caller, target].map(|number| &population.viewers[number as usize]);
+    let client = &clients[target as usize];
+    if !client.is_here || !other.uploads() || !client.has_room() {
+        return 0.0;
+    }
+    let free = (DEGREE_MAX - client.sessions.len()) as f64 / DEGREE_MAX as f64;
+    network.chance(one, other).powi(2) * free * exchange.spare(other, target)
 }

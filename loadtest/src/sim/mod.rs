@@ -17,6 +17,7 @@ pub mod lists;
 pub mod network;
 pub mod outcome;
 pub mod page;
+pub mod patience;
 pub mod pictures;
 pub mod plots;
 pub mod population;

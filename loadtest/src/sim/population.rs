@@ -10,7 +10,7 @@ use starling::domain::{Nat, PeerId, Place};
 use super::{
     Shape,
     assumptions::{
-        AT_ONCE, CELLULAR, COUNTRIES, DELAY_S, FIXED_NATS, FLASH, FLASH_AT, FLASH_FIRST_SECOND, LEAST_NETWORKS,
+        AT_ONCE, CELLULAR, COUNTRIES, DELAY_S, FIXED_NATS, FLASH, FLASH_AT, FLASH_FIRST_SECOND, Filter, LEAST_NETWORKS,
         MOBILE_EVERY, MOBILE_NATS, NETWORKS, PREFIXES, SEGMENT_S, STAY_S, STAY_SIGMA, STRICT, UNKNOWN, UPLINK_KBPS,
         UPLINK_RANGE, UPLINK_SIGMA, VANISH, WALLED, ZAP_S, ZAPPERS, ZIPF_COUNTRIES, ZIPF_NETWORKS,
     },
@@ -46,10 +46,8 @@ pub struct Viewer {
     pub address: IpAddr,
     /// How its NAT behaves.
     pub nat: Nat,
-    /// It filters by address and port.
-    pub is_strict: bool,
-    /// A firewall lets hardly anybody through.
-    pub is_walled: bool,
+    /// What lets others in.
+    pub filter: Filter,
     /// What its client found out, or claims.
     pub said_nat: Nat,
     /// In a mobile network: it does not upload.
@@ -166,7 +164,11 @@ impl Map {
         // 32.0.0.0 and what follows: a stretch of 256 prefixes for each network.
         let address = 32 << 24 | (network as u32) << 16 | rng.random_range(0..prefixes) << 8 | rng.random_range(1..255);
         let nat = pick(if is_cellular { &MOBILE_NATS } else { &FIXED_NATS }, rng);
-        let [is_strict, is_walled] = [STRICT, WALLED.0].map(|share| rng.random_bool(share));
+        let filter = match rng.random::<f64>() {
+            draw if draw < WALLED.0 => Filter::Walled,
+            draw if draw < WALLED.0 + (1.0 - WALLED.0) * STRICT => Filter::Strict,
+            _ => Filter::Loose,
+        };
         let knows = !rng.random_bool(UNKNOWN);
         let uplink = LogNormal::new(UPLINK_KBPS.ln(), UPLINK_SIGMA).expect("a sigma above 0").sample(rng);
         let stays = stay(rng);
@@ -192,8 +194,7 @@ impl Map {
             place: Place { asn: Some(network as u32 + 1), country: Some(self.countries[network]), pid: None },
             address: Ipv4Addr::from_bits(address).into(),
             nat,
-            is_strict,
-            is_walled,
+            filter,
             said_nat,
             is_cellular: is_cellular && conduct != Conduct::Liar,
             uplink_kbps: uplink.clamp(*UPLINK_RANGE.start(), *UPLINK_RANGE.end()) as f32,
@@ -284,9 +285,11 @@ mod tests {
         for (expected, found) in [
             (0.05, share(&all, |viewer| viewer.conduct == Conduct::Liar)),
             (0.3, share(&all, |viewer| viewer.conduct == Conduct::FreeRider)),
-            (0.2 * 0.95, share(&all, |viewer| viewer.is_cellular)),
-            (0.8 * 0.7 + 0.2 * 0.46, share(&all, |viewer| viewer.nat == Nat::Eim)),
-            (0.1 * 0.95, share(&all, |viewer| viewer.said_nat == Nat::Unknown)),
+            (0.1 * 0.95, share(&all, |viewer| viewer.is_cellular)),
+            (0.9 * 0.71 + 0.1 * 0.46, share(&all, |viewer| viewer.nat == Nat::Eim)),
+            (0.02, share(&all, |viewer| viewer.filter == Filter::Walled)),
+            (0.98 * 0.6, share(&all, |viewer| viewer.filter == Filter::Strict)),
+            ((0.05 + 0.95 * 0.047) * 0.95, share(&all, |viewer| viewer.said_nat == Nat::Unknown)),
             (0.2 + 0.8 * 0.018, share(&all, |viewer| viewer.leaves - viewer.arrives / 1000 <= 61)),
         ] {
             assert!((expected - found).abs() < 0.03, "{expected} expected, {found} found");

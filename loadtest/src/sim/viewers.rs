@@ -3,7 +3,7 @@
 
 use rand::{RngExt, rngs::StdRng};
 
-use super::{assumptions::BITRATE_KBPS, receipts::Receipts};
+use super::{assumptions::BITRATE_KBPS, patience::Patience, receipts::Receipts};
 
 /// Links that a client tries to have, and those beyond which it refuses offers: the server's policy.
 pub const DEGREE_TARGET: usize = 8;
@@ -23,10 +23,6 @@ const MOST_AVOIDED: usize = 256;
 const FREED_MS: u32 = 5000;
 const BREATH_MS: u32 = 250;
 const IDLE_MS: u32 = 30_000;
-/// Attempts at a time before the first link.
-const FIRST_TRIED: usize = 3;
-/// So many attempts are taken to have worked before the first.
-const LUCK_WEIGHS: u32 = 2;
 
 /// A link, or an attempt at one.
 #[derive(Clone, Debug)]
@@ -51,16 +47,12 @@ pub struct Client {
     /// What it says of others.
     pub receipts: Receipts,
     /// Those of the last list that wait until a first attempt has worked.
-    pub spare: Vec<u32>,
+    pub spares: Vec<u32>,
+    /// What its attempts have taught it.
+    pub patience: Patience,
     /// When it asks for a list, in milliseconds.
     pub asks: u32,
     avoided: Vec<(u32, u32)>,
-    opened: u32,
-    unreachable: u32,
-    in_vain: usize,
-    /// It knows how its NAT behaves.
-    pub knows_nat: bool,
-    rests: u32,
     next_ms: u32,
     answered: u32,
     freed: bool,
@@ -69,35 +61,21 @@ pub struct Client {
 impl Client {
     /// Links missing to the aim; fewer for those of whose attempts many fail.
     pub fn missing(&self, now: u32) -> usize {
-        if self.in_vain >= self.patience() {
-            return usize::from(
-                self.sessions.len() < DEGREE_TARGET
-                    && self.sessions.iter().all(|session| session.is_open)
-                    && now >= self.rests,
-            );
-        }
-        (DEGREE_TARGET.saturating_sub(self.sessions.len()) as f64 * self.luck()).ceil() as usize
-    }
-
-    fn patience(&self) -> usize {
-        if self.knows_nat { FIRST_TRIED } else { 2 }
+        self.patience.missing(DEGREE_TARGET.saturating_sub(self.sessions.len()), self.attempts(), now)
     }
 
     /// How many offers it makes at once: few, until it has seen one work.
     pub fn at_once(&self, now: u32) -> usize {
-        let careful = if self.knows_nat { FIRST_TRIED } else { 1 }.saturating_sub(self.sessions.len());
-        if self.opened == 0 { self.missing(now).min(careful) } else { self.missing(now) }
+        self.missing(now).min(self.patience.at_once(self.attempts()))
     }
 
-    /// The share of its attempts that the network lets through, as far as it knows.
-    fn luck(&self) -> f64 {
-        f64::from(self.opened + LUCK_WEIGHS) / f64::from(self.opened + self.unreachable + LUCK_WEIGHS)
+    fn attempts(&self) -> usize {
+        self.sessions.len() - self.links().count()
     }
 
     /// A link opened.
     pub fn opened(&mut self, with: u32) {
-        self.opened += 1;
-        self.in_vain = 0;
+        self.patience.opened();
         if let Some(session) = self.session(with) {
             session.is_open = true;
         }
@@ -105,11 +83,7 @@ impl Client {
 
     /// The network let an attempt come to nothing.
     pub fn unreachable(&mut self, with: u32, now: u32, rng: &mut StdRng) {
-        self.unreachable += 1;
-        self.in_vain += 1;
-        if self.in_vain >= self.patience() {
-            self.rests = now + (30_000 << (self.in_vain - self.patience()).min(4));
-        }
+        self.patience.unreachable(now);
         self.end(with, now, rng);
         self.avoid_for(with, UNREACHABLE_MS, now, rng);
     }
@@ -189,7 +163,7 @@ impl Client {
             idle.saturating_sub(since)
         } else {
             let pace = if self.freed { self.next_ms.min(FREED_MS) } else { self.next_ms };
-            let pace = times(pace, rng.random_range(1.0..1.3) / self.luck());
+            let pace = times(pace, rng.random_range(1.0..1.3) / self.patience.luck());
             times(BREATH_MS, rng.random_range(1.0..2.0)).max(idle.min(pace).saturating_sub(since))
         };
         self.asks = now + wait;
@@ -215,6 +189,7 @@ mod tests {
     fn it_asks_soon_after_a_loss_and_seldom_when_nothing_is_missing() {
         let mut rng = StdRng::seed_from_u64(1);
         let mut client = Client::default();
+        client.patience.knows_nat = true;
         for peer in 0..8 {
             client.begin(peer, true);
         }
@@ -224,7 +199,7 @@ mod tests {
         assert!((10_250..10_500).contains(&client.asks), "{}", client.asks);
         let asks = client.asks;
         assert!(client.end(4, 10_100, &mut rng).is_some() && client.end(4, 10_100, &mut rng).is_none());
-        assert_eq!((client.asks, client.missing(10_000)), (asks, 2), "one call for both");
+        assert_eq!((client.asks, client.missing(10_100)), (asks, 2), "one call for both");
         client.answered(5000, 10_400, &mut rng);
         assert!((15_400..16_900).contains(&client.asks), "{}", client.asks);
     }

@@ -11,7 +11,7 @@ use super::{
     assumptions::{LOST, NOTICED_MS, OPENS_MS},
     backend::{Backend, INTERVAL_S},
     exchange::{Exchange, Scene},
-    lists::Ask,
+    lists::{Ask, worth},
     network::Network,
     outcome::{End, Outcome},
     population::{Conduct, Population, Viewer},
@@ -56,7 +56,7 @@ pub struct World<'a> {
     settling: Vec<Vec<Attempt>>,
     closing: Vec<Vec<(u32, u32)>>,
     introduced: Vec<u32>,
-    // Had a place left when the flash crowd began.
+    // Had two places left when the flash crowd began: one may be taken before the server hears of it.
     had_room: Vec<bool>,
     in_first_second: Vec<u32>,
     in_first_minute: Vec<u32>,
@@ -165,7 +165,7 @@ impl<'a> World<'a> {
         let viewer = self.viewer(number);
         let client = self.client(number);
         client.is_here = true;
-        client.knows_nat = viewer.said_nat != Nat::Unknown;
+        client.patience.knows_nat = viewer.said_nat != Nat::Unknown;
         self.here.push(number);
         if let Some(leaving) = self.leaving.get_mut(viewer.leaves as usize) {
             leaving.push(number);
@@ -192,13 +192,25 @@ impl<'a> World<'a> {
         let client = &self.clients[caller as usize];
         let mut fresh: Vec<u32> =
             listed.into_iter().filter(|peer| !client.has(*peer) && !client.avoids(*peer, now)).collect();
-        let spare = fresh.split_off(client.at_once(now).min(fresh.len()));
-        self.client(caller).spare = spare;
+        let spares = fresh.split_off(client.at_once(now).min(fresh.len()));
+        self.client(caller).spares = spares;
         for target in fresh {
             self.offer(caller, target, now);
         }
         let Self { clients, rng, .. } = self;
         clients[caller as usize].answered(next, now, rng);
+    }
+
+    /// The first attempts worked: now for the others of the list.
+    fn offer_spares(&mut self, caller: u32, now: u32) {
+        let client = self.client(caller);
+        let most = client.at_once(now);
+        let spares = std::mem::take(&mut client.spares).into_iter();
+        let fresh: Vec<u32> =
+            spares.filter(|peer| !client.has(*peer) && !client.avoids(*peer, now)).take(most).collect();
+        for target in fresh {
+            self.offer(caller, target, now);
+        }
     }
 
     fn offer(&mut self, from: u32, to: u32, now: u32) {
@@ -252,15 +264,7 @@ impl<'a> World<'a> {
             if end == End::Opened && offers && answers {
                 client.opened(other);
                 client.receipts.opened(other);
-                let most = client.missing(now);
-                let spare: Vec<u32> = std::mem::take(&mut client.spare)
-                    .into_iter()
-                    .filter(|peer| !client.has(*peer) && !client.avoids(*peer, now))
-                    .take(most)
-                    .collect();
-                for target in spare {
-                    self.offer(one, target, now);
-                }
+                self.offer_spares(one, now);
             } else {
                 client.receipts.failed(other);
                 if end == End::Unreachable {
@@ -385,22 +389,4 @@ impl<'a> World<'a> {
         }
         self.outcome
     }
-}
-
-/// What only an oracle knows: how good a link to somebody would be at this moment.
-fn worth(
-    population: &Population,
-    network: Network<'_>,
-    clients: &[Client],
-    exchange: &Exchange,
-    caller: u32,
-    target: u32,
-) -> f64 {
-    let [one, other] = [caller, target].map(|number| &population.viewers[number as usize]);
-    let client = &clients[target as usize];
-    if !client.is_here || !other.uploads() || !client.has_room() {
-        return 0.0;
-    }
-    let free = (DEGREE_MAX - client.sessions.len()) as f64 / DEGREE_MAX as f64;
-    network.chance(one, other).powi(2) * free * exchange.spare(other, target)
 }

@@ -4,6 +4,11 @@ use proptest::{option, prelude::*, sample::select};
 
 use super::*;
 
+fn of_bytes(reach: [u8; 2]) -> Reach {
+    let [easy, hard] = reach.map(Tally::of_byte);
+    Reach { easy, hard }
+}
+
 prop_compose! {
     fn candidates()(
         n in 0..40_u8,
@@ -17,8 +22,7 @@ prop_compose! {
         (tried, held, to_caller, is_busy) in (any::<bool>(), 0..9_usize, any::<bool>(), any::<bool>()),
     ) -> Candidate {
         let place = Place { asn, country, pid: asn.and_then(Pid::of_number) };
-        let [easy, hard] = reach.map(Tally::of_byte);
-        let reach = Reach { easy, hard };
+        let reach = of_bytes(reach);
         let address = network.map(|network| Ipv4Addr::new(192, 0, network, n).into());
         let member = Member { nat, slots, degree, playhead, address, place, tried, reach, ..Member::new(peer(n), NOW) };
         Candidate {
@@ -34,13 +38,16 @@ proptest! {
         mut candidates in prop::collection::vec(candidates(), 0..60),
         want in 0..=16_usize,
         exclude in prop::collection::vec(0..40_u8, 0..20),
+        reach in any::<[u8; 2]>(),
         (nat, playhead, urgent, seed) in (select(&Nat::ALL[..]), option::of(0_f32..2000.0), any::<bool>(), any::<u64>()),
     ) {
         candidates.sort_by_key(|candidate| candidate.ranked.member.peer);
         candidates.dedup_by_key(|candidate| candidate.ranked.member.peer);
+        let reach = of_bytes(reach);
         let exclude: Vec<_> = exclude.into_iter().map(peer).collect();
-        let wish = Wish { caller: peer(0), nat, playhead, urgent, exclude: &exclude, ..wish(want) };
-        let chance = |member: &Member| Pairs::default().chance_of_classes(nat, member.nat);
+        let wish = Wish { caller: peer(0), nat, reach, playhead, urgent, exclude: &exclude, ..wish(want) };
+        let here = End { nat, reach, asn: None };
+        let chance = |member: &Member| Pairs::default().chance(here, member.end());
         let is_possible = |Candidate { ranked: Ranked { member, score, .. }, held }: &&Candidate| {
             let slots = member.slots.map_or(12, usize::from);
             *score > Score::ZERO && member.peer != wish.caller && !exclude.contains(&member.peer)
