@@ -144,6 +144,7 @@ impl Lists {
             caller: caller.peer,
             at,
             nat: caller.nat,
+            reach: caller.reach,
             playhead: Some(12.5),
             urgent: false,
             is_lonely: false,

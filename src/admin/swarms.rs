@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::Admin;
 use crate::{
-    domain::{CostMap, Evidence, PeerId, Place, Ranked, Score, SwarmId, Timestamp, Totals, evidence::Attempt},
+    domain::{CostMap, Evidence, PeerId, Place, Ranked, Score, SwarmId, Tally, Timestamp, Totals, evidence::Attempt},
     ranking::Snapshot,
     store::Known,
 };
@@ -127,6 +127,7 @@ fn show(Ranked { member, score, seen }: &Ranked, costs: &CostMap, now: Timestamp
         "country": country.map(|letters| letters.map(char::from).iter().collect::<String>()),
         "group": pid.and_then(|pid| costs.name(pid)),
         "nat": member.nat,
+        "attempts": { "easy": show_tally(member.reach.easy), "hard": show_tally(member.reach.hard) },
         "slots": member.slots,
         "degree": member.degree,
         "playhead": member.playhead,
@@ -134,6 +135,10 @@ fn show(Ranked { member, score, seen }: &Ranked, costs: &CostMap, now: Timestamp
         "joined_s_ago": now.since(member.joined).as_secs(),
         "seen_s_ago": now.since(*seen).as_secs(),
     })
+}
+
+fn show_tally(tally: Tally) -> Value {
+    json!({ "opened": tally.opened(), "failed": tally.failed() })
 }
 
 fn show_offload(totals: &Totals, saved: f64) -> Value {

@@ -35,7 +35,8 @@ async fn a_swarm_is_shown_without_addresses() {
     let (status, swarm) = world.admin("/swarms/movie%2F42").await;
     let mut member = json!({
         "peer": ann.peer, "score": null, "upload": false, "resting": false, "asn": null, "country": null, "group": null,
-        "nat": "eim", "slots": null, "degree": 0, "playhead": null, "bitrate_kbps": null, "joined_s_ago": 0, "seen_s_ago": 0,
+        "nat": "eim", "attempts": { "easy": { "opened": 0, "failed": 0 }, "hard": { "opened": 0, "failed": 0 } },
+        "slots": null, "degree": 0, "playhead": null, "bitrate_kbps": null, "joined_s_ago": 0, "seen_s_ago": 0,
     });
     let expected = json!({
         "swarm": "movie/42", "size": 1, "offered": 0, "shards": 1, "copy_age_s": null, "members": [member],
