@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::{
-    domain::{Timestamp, Whereabouts},
+    domain::{Ranked, Timestamp, Whereabouts},
     store::{LISTED_FOR, MemoryStore, SwitchedStore},
 };
 
@@ -117,6 +117,9 @@ async fn a_large_swarm_is_listed_without_asking_the_store() {
     }
     let joined = node.join(200).await;
     assert_eq!((joined.candidates.len(), joined.joined), (16, true));
+    let fits = |row: &Ranked| row.member.peer.as_bytes()[3] % 2 == 0;
+    let found = node.ranking.find(&swarm(), peer(1), Whereabouts::default(), 16, fits).await.unwrap();
+    assert!(found.candidates.iter().all(fits) && !found.candidates.is_empty(), "only who fits");
     assert_eq!(store.calls(), 0);
     assert!(node.listed().await.contains(&peer(200)), "who joined a moment ago is listed here");
     // The signs of life were written with the joins; the new member is written behind, and then seen by others.

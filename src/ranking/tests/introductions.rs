@@ -28,8 +28,9 @@ async fn who_leaves_through_one_node_holds_no_slots_on_another() {
     let stop = CancellationToken::new();
     let Node { ranking, loops: Loops { hints, .. }, .. } = two;
     tokio::spawn(hints.run(stop.clone()));
+    let began = clock.now();
     assert!(ranking.introduce(peer(2), peer(1), false));
-    let here = || ranking.held(peer(2), peer(3), clock.now()).here;
+    let here = || ranking.held(peer(2), peer(3), began).here;
     assert_eq!(here(), 1);
     advance(&clock, Duration::from_secs(1)).await;
     assert!(one.ranking.leave(&swarm(), peer(1)).await);
