@@ -117,7 +117,7 @@ async fn a_large_swarm_is_listed_without_asking_the_store() {
     }
     let joined = node.join(200).await;
     assert_eq!((joined.candidates.len(), joined.joined), (16, true));
-    let fits = |row: &Ranked| row.member.peer.as_bytes()[3] % 2 == 0;
+    let fits = |row: &Ranked| row.member.peer.as_bytes()[3].is_multiple_of(2);
     let found = node.ranking.find(&swarm(), peer(1), Whereabouts::default(), 16, fits).await.unwrap();
     assert!(found.candidates.iter().all(fits) && !found.candidates.is_empty(), "only who fits");
     assert_eq!(store.calls(), 0);
