@@ -5,19 +5,22 @@
 use rand::{Rng, RngExt};
 
 use super::{
-    costs::{self, CostMap},
     ids::PeerId,
     introductions::Held,
-    member::{Member, PLAYHEADS, Ranked},
-    nat::{End, LEAST_CHANCE, Nat, Pairs},
+    member::{Member, Ranked},
+    nat::Nat,
     place::{Prefix, Whereabouts},
     reach::Reach,
     score::Score,
     time::Timestamp,
 };
 
+mod factors;
 #[cfg(test)]
 mod tests;
+
+pub use factors::{Factors, Terrain};
+use factors::{LEAST_CONTENT, slots};
 
 /// Most peers in one list.
 pub const MAX_WANT: u8 = 16;
@@ -29,19 +32,10 @@ pub const CANDIDATES: usize = 64;
 pub const MOST_OF_A_PREFIX: usize = 2;
 /// With a smaller chance of a link, a peer is listed only where there is nobody else: most attempts would fail.
 const LIKELY: f32 = 0.6;
+/// Of two who do not know their NATs: where hardly anybody does, there is nobody better.
+const LIKELY_BLINDLY: f32 = LIKELY / 2.0;
 /// One place in so many is for peers that are yet to be tried.
 const EXPLORED: f64 = 5.0;
-/// A candidate that is so many seconds ahead has what the caller needs next, and has it still; ...
-const AHEAD: f32 = 60.0;
-/// ... one that is further ahead than this has thrown it away by now.
-const FAR_AHEAD: f32 = 300.0;
-/// Players are not in step to the second; ...
-const BEHIND: f32 = 5.0;
-/// ... but so far behind, a candidate will not have what the caller needs.
-const FAR_BEHIND: f32 = 60.0;
-/// The content factor of who hardly has anything that the caller needs.
-const LEAST_CONTENT: f32 = 0.1;
-
 /// What a peer asks for.
 #[derive(Clone, Copy, Debug)]
 pub struct Wish<'a> {
@@ -83,63 +77,6 @@ impl Wish<'_> {
     /// Whether this one can be a candidate at all: offered, not the caller, not excluded.
     pub fn admits(&self, Ranked { member, score, .. }: &Ranked) -> bool {
         *score > Score::ZERO && member.peer != self.caller && !self.exclude.contains(&member.peer)
-    }
-}
-
-/// What is known of the network, and when it is.
-#[derive(Clone, Copy, Debug)]
-pub struct Terrain<'a> {
-    /// What it costs to reach whom, and who may meet.
-    pub costs: &'a CostMap,
-    /// Which pairs of NATs and networks let links through.
-    pub pairs: &'a Pairs,
-    /// Links that a peer takes which does not say.
-    pub slots: usize,
-    /// Now.
-    pub now: Timestamp,
-}
-
-impl Terrain<'_> {
-    /// Whether this one can be a candidate at all, and the two may and can meet. Nobody else is worth being looked at.
-    pub fn fits(&self, wish: &Wish<'_>, ranked: &Ranked) -> bool {
-        wish.admits(ranked) && self.chance(wish, &ranked.member).is_ok()
-    }
-
-    /// The chance that a link opens.
-    fn chance(&self, wish: &Wish<'_>, member: &Member) -> Result<f32, Unfit> {
-        if !self.costs.may_meet(&wish.at, &member.whereabouts()) {
-            return Err(Unfit::Apart);
-        }
-        let here = End { nat: wish.nat, asn: wish.at.place.asn, reach: wish.reach };
-        let chance = self.pairs.chance(here, member.end());
-        if chance < LEAST_CHANCE { Err(Unfit::Nat) } else { Ok(chance) }
-    }
-}
-
-/// What speaks for a candidate, each from 0 to 1. Their product is its weight in the draw.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Factors {
-    /// How good an uploader it is.
-    pub score: f32,
-    /// How near.
-    pub locality: f32,
-    /// The chance that a link opens.
-    pub nat: f32,
-    /// The share of its slots that is free, as it said last.
-    pub free: f32,
-    /// Whether it has what the caller needs.
-    pub content: f32,
-}
-
-impl Factors {
-    /// The weight in the draw.
-    pub fn weight(&self) -> f32 {
-        self.score * self.unproven_weight()
-    }
-
-    /// The same without regard to what was said of it.
-    fn unproven_weight(&self) -> f32 {
-        self.locality * self.nat * self.free * self.content
     }
 }
 
@@ -345,11 +282,12 @@ impl<R: Reservations> Draw<'_, R> {
 
 /// What speaks for a candidate, and what has to be overlooked before it is listed, as far as it depends on these two alone.
 fn judge(ranked: &Ranked, wish: &Wish<'_>, terrain: &Terrain<'_>) -> Verdict {
-    match weigh(ranked, wish, terrain) {
+    match Factors::of(ranked, wish, terrain) {
         Ok(factors) => {
             let is_elsewhere = factors.content <= LEAST_CONTENT;
+            let likely = if [wish.nat, ranked.member.nat] == [Nat::Unknown; 2] { LIKELY_BLINDLY } else { LIKELY };
             let needed = match factors {
-                Factors { nat, .. } if nat < LIKELY => Step::Unlikely,
+                Factors { nat, .. } if nat < likely => Step::Unlikely,
                 _ if is_elsewhere => Step::Playhead,
                 _ => Step::Fits,
             };
@@ -359,28 +297,6 @@ fn judge(ranked: &Ranked, wish: &Wish<'_>, terrain: &Terrain<'_>) -> Verdict {
     }
 }
 
-fn weigh(ranked: &Ranked, wish: &Wish<'_>, terrain: &Terrain<'_>) -> Result<Factors, Unfit> {
-    let Ranked { member, score, .. } = ranked;
-    if !wish.admits(ranked) {
-        return Err(Unfit::NotAdmitted);
-    }
-    let nat = terrain.chance(wish, member)?;
-    let slots = slots(member, terrain.slots);
-    let free = slots.checked_sub(member.degree.into()).filter(|free| *free > 0).ok_or(Unfit::Full)?;
-    #[expect(clippy::cast_precision_loss, reason = "two small numbers")]
-    let free = free as f32 / slots as f32;
-    // Bytes go from the candidate to the caller.
-    let locality = costs::locality(terrain.costs.cost(&member.whereabouts(), &wish.at));
-    #[expect(clippy::cast_possible_truncation, reason = "four digits")]
-    let score = score.value() as f32;
-    Ok(Factors { score, locality, nat, free, content: content(wish, member, terrain.now) })
-}
-
-/// Links that a candidate takes: what it says can only lower the usual number, or who says a million is never full.
-fn slots(member: &Member, usual: usize) -> usize {
-    member.slots.map_or(usual, |said| usual.min(said.into()))
-}
-
 /// What has to be overlooked with so much of a candidate reserved.
 fn taken(member: &Member, held: Held, usual: usize, is_choosy: bool) -> Result<Step, Unfit> {
     let slots = slots(member, usual);
@@ -388,25 +304,12 @@ fn taken(member: &Member, held: Held, usual: usize, is_choosy: bool) -> Result<S
     if known >= slots {
         return Err(Unfit::Full);
     }
-    // What other nodes have reserved is a guess, which must not leave anybody alone.
     // Of whom nothing is known, one finds out first.
-    let is_unknown = is_choosy && member.nat == Nat::Unknown && member.reach == Reach::default() && held.slots > 0;
-    let is_busy = held.is_busy || is_unknown && !held.to_caller || guessed >= slots && !held.to_caller;
+    let is_being_tried = is_choosy && member.nat == Nat::Unknown && member.reach == Reach::default() && held.slots > 0;
+    // What other nodes have reserved is a guess, which must not leave anybody alone.
+    let is_busy = held.is_busy || !held.to_caller && (is_being_tried || guessed >= slots);
     let lacking = [(held.to_caller, Step::Tried), (is_busy, Step::Busy)];
     Ok(lacking.into_iter().filter(|(is, _)| *is).map(|(_, step)| step).next_back().unwrap_or(Step::Fits))
-}
-
-/// How much of what the caller needs next a candidate has, by where both are in the content. Unknown counts as all.
-fn content(wish: &Wish<'_>, member: &Member, now: Timestamp) -> f32 {
-    let (Some(caller), Some(candidate)) = (wish.playhead, member.playhead_at(now)) else { return 1.0 };
-    let lead = candidate - caller;
-    let lead = lead - PLAYHEADS * (lead / PLAYHEADS).round();
-    if wish.urgent && lead < -BEHIND {
-        return LEAST_CONTENT;
-    }
-    let left = |from: f32, to: f32| 1.0 - ((lead - from) / (to - from)).clamp(0.0, 1.0);
-    let left = if lead > AHEAD { left(AHEAD, FAR_AHEAD) } else { left(-BEHIND, -FAR_BEHIND) };
-    LEAST_CONTENT + (1.0 - LEAST_CONTENT) * left
 }
 
 /// One place in five, a fraction of one by chance.

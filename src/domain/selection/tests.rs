@@ -6,8 +6,10 @@ use rand::{SeedableRng, rngs::StdRng};
 
 use super::*;
 use crate::domain::{
-    Outcomes, Pair, Pid, Place, Tally,
+    CostMap, End, Outcomes, Pair, Pairs, Pid, Place, Tally,
     costs::{Group, Peering, Plan, Rule},
+    member::PLAYHEADS,
+    nat::LEAST_CHANCE,
 };
 
 const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
@@ -17,6 +19,7 @@ fn peer(n: u8) -> PeerId {
 }
 
 mod promises;
+mod reach;
 
 #[derive(Clone, Debug)]
 struct Candidate {
@@ -107,42 +110,6 @@ fn chi_square<K: std::hash::Hash + Eq + std::fmt::Debug>(
     let chi = chi.sum();
     assert_eq!(seen, runs, "nothing else came out");
     chi
-}
-
-#[test]
-fn of_whom_nothing_is_known_one_finds_out_first() {
-    let mut stranger = candidate(1, 5000);
-    stranger.ranked.member.nat = Nat::Unknown;
-    let held = |stranger: &Candidate, held| Candidate { held: reserved(held), ..stranger.clone() };
-    let known = Tally::new(1, 0);
-    assert_eq!(judged(held(&stranger, 0), &wish(8)).fate, Fate::Drawn(Step::Fits));
-    assert_eq!(judged(held(&stranger, 1), &wish(8)).fate, Fate::Drawn(Step::Busy));
-    let knows_nothing = Wish { nat: Nat::Unknown, ..wish(8) };
-    assert_eq!(
-        judged(held(&stranger, 1), &knows_nothing).fate,
-        Fate::Drawn(Step::Fits),
-        "both have to begin somewhere"
-    );
-    let tried = Wish { reach: Reach { easy: known, ..Reach::default() }, ..knows_nothing };
-    assert_eq!(judged(held(&stranger, 1), &tried).fate, Fate::Drawn(Step::Busy));
-    stranger.ranked.member.reach.easy = known;
-    assert_eq!(judged(held(&stranger, 1), &wish(8)).fate, Fate::Drawn(Step::Fits));
-}
-
-#[test]
-fn what_came_of_somebodys_attempts_decides_whom_it_is_likely_to_meet() {
-    let failed = Reach { easy: Tally::new(0, 3), ..Reach::default() };
-    let few = Wish { nat: Nat::Eim, is_lonely: false, ..wish(8) };
-    assert_eq!(judged(candidate(1, 5000), &few).fate, Fate::Drawn(Step::Fits));
-    assert_eq!(judged(candidate(1, 5000), &Wish { reach: failed, ..few }).fate, Fate::Passed(Step::Unlikely));
-    let mut other = candidate(1, 5000);
-    (other.ranked.member.nat, other.ranked.member.reach) = (Nat::Eim, failed);
-    assert_eq!(judged(other.clone(), &few).fate, Fate::Passed(Step::Unlikely));
-    let symmetric = Wish { nat: Nat::Apdm, ..few };
-    other.ranked.member.reach = Reach::default();
-    assert_eq!(judged(other.clone(), &symmetric).fate, Fate::Passed(Step::Unlikely));
-    other.ranked.member.reach.hard = Tally::new(1, 0);
-    assert_eq!(judged(other, &symmetric).fate, Fate::Drawn(Step::Fits), "its NAT lets such in");
 }
 
 #[test]

@@ -53,7 +53,8 @@ proptest! {
             *score > Score::ZERO && member.peer != wish.caller && !exclude.contains(&member.peer)
                 && chance(member) >= LEAST_CHANCE && usize::from(member.degree) + held.here < slots
         };
-        let is_likely = |candidate: &&Candidate| is_possible(candidate) && chance(&candidate.ranked.member) >= LIKELY;
+        let least = |member: &Member| if [nat, member.nat] == [Nat::Unknown; 2] { LIKELY_BLINDLY } else { LIKELY };
+        let is_likely = |candidate: &&Candidate| is_possible(candidate) && chance(&candidate.ranked.member) >= least(&candidate.ranked.member);
         let possible = candidates.iter().filter(is_possible).count();
         let list = draw(&candidates, &wish, seed);
         prop_assert!(list.len() <= want);
