@@ -13,19 +13,9 @@ import { Outbox } from "./outbox.js";
 import { onPage } from "./page.js";
 import { BROWSER, type Parts } from "./parts.js";
 import { NatWatch } from "./probe.js";
-import {
-  type Incoming,
-  LIMITS,
-  type PeerList,
-  type Policy,
-  readPeers,
-  readPolicy,
-  readReported,
-  readResults,
-  samePolicy,
-  type Welcome,
-} from "./protocol.js";
+import { type Incoming, LIMITS, type PeerList, type Policy, readPolicy, samePolicy, type Welcome } from "./protocol.js";
 import { Reporter } from "./reporting.js";
+import { Server, type Wish } from "./server.js";
 import { Timers } from "./timers.js";
 import type { JoinOptions, Peer, SwarmEvents, SwarmState } from "./types.js";
 
@@ -54,6 +44,7 @@ export class Swarm {
   readonly #natWatch: NatWatch;
   readonly #emitter = new Emitter<SwarmEvents>();
   readonly #gateway: Calls;
+  readonly #server: Server;
   readonly #outbox: Outbox;
   readonly #mesh: Mesh;
   readonly #joiner: Joiner;
@@ -86,12 +77,23 @@ export class Swarm {
     this.#account = new Account(options);
     this.#natWatch = new NatWatch(this.#account, parts.connect);
     this.#opened = opened;
-    this.#outbox = new Outbox({
-      call: async (signals) => {
-        const reply = await this.#gateway.call("signal", { swarm: this.name, signals });
-        return readResults(reply, signals.length);
+    // Before the gateway: it closes its socket when the page goes into the cache, and we have goodbyes to say first.
+    this.#stopListening = onPage({ hide: (persisted) => this.#onHide(persisted), show: () => this.#mesh.reopen() });
+    const first = { swarm: options.swarm, ...this.#account.forPeers() };
+    this.#gateway = parts.gateway(
+      { url: options.url, token: options.getToken ?? (() => options.token ?? ""), first },
+      {
+        up: (welcome, recovered) => this.#onUp(welcome, recovered),
+        down: () => this.#onDown(),
+        signals: (signals) => this.#onSignals(signals),
+        trouble: (error) => this.#trouble(error),
+        refused: (error) => this.#fail(error),
       },
-      publish: ({ to, ...signal }) => this.#gateway.publish(to, { swarm: this.name, ...signal }),
+    );
+    this.#server = new Server(this.#gateway, this.name, this.#account);
+    this.#outbox = new Outbox({
+      call: (signals) => this.#server.signal(signals),
+      publish: (signal) => this.#server.publish(signal),
     });
     this.#mesh = new Mesh(
       this.name,
@@ -104,8 +106,8 @@ export class Swarm {
       { own: "", policy: readPolicy({}), rtc: {} },
     );
     this.#joiner = new Joiner({
-      join: () => this.#list("join", this.#account.forJoin()),
-      tell: () => this.#gateway.call("join", { swarm: this.name, want: 0, ...this.#account.forJoin() }),
+      join: () => this.#server.join(this.#wish()),
+      tell: () => this.#server.tell(),
       joined: (list) => this.#onJoined(list),
       trouble: (error) => this.#trouble(error),
       refused: (error) => this.#fail(error),
@@ -122,21 +124,8 @@ export class Swarm {
       account: this.#account,
       policy: () => this.policy,
       tag: () => this.#welcome?.tag ?? "",
-      send: async (report) => this.#onReported(await this.#gateway.call("report", { swarm: this.name, ...report })),
+      send: async (report) => this.#onReported(await this.#server.report(report)),
     });
-    // Before the gateway: it closes its socket when the page goes into the cache, and we have goodbyes to say first.
-    this.#stopListening = onPage({ hide: (persisted) => this.#onHide(persisted), show: () => this.#mesh.reopen() });
-    const first = { swarm: options.swarm, ...this.#account.forPeers() };
-    this.#gateway = parts.gateway(
-      { url: options.url, token: options.getToken ?? (() => options.token ?? ""), first },
-      {
-        up: (welcome, recovered) => this.#onUp(welcome, recovered),
-        down: () => this.#onDown(),
-        signals: (signals) => this.#onSignals(signals),
-        trouble: (error) => this.#trouble(error),
-        refused: (error) => this.#fail(error),
-      },
-    );
   }
 
   /** Our own id. Another one comes with `identity`. */
@@ -254,8 +243,7 @@ export class Swarm {
     this.#emitter.emit("policy", welcome.policy);
   }
 
-  #onReported(reply: unknown): void {
-    const changed = readReported(reply);
+  #onReported(changed: Pick<Welcome, "policy" | "tag"> | undefined): void {
     if (changed !== undefined && this.#isUp && this.#welcome) this.#accept({ ...this.#welcome, ...changed });
   }
 
@@ -301,7 +289,7 @@ export class Swarm {
   }
 
   async #ask(urgent: boolean): Promise<number> {
-    const list = await this.#list("peers", { ...this.#account.forPeers(), ...(urgent && { urgent }) });
+    const list = await this.#server.peers(this.#wish(urgent));
     // Whose buffer runs dry takes more links than it aims at.
     this.#take(list, urgent ? this.#mesh.room : undefined);
     // It may have forgotten everybody, so not all at once.
@@ -315,11 +303,10 @@ export class Swarm {
     if (!error.temporary && error.code !== 401) void this.#joiner.start();
   }
 
-  /** Asks for so many, as far as the policy allows, but not for whom we have or try: in `join`, `first`. */
-  async #list(method: "join" | "peers", about: { urgent?: boolean }): Promise<PeerList> {
-    const want = Math.min(about.urgent ? this.#mesh.room : this.#mesh.missing, this.policy.want, LIMITS.want);
-    const request = { swarm: this.name, want, exclude: this.#mesh.exclude(), ...about };
-    return readPeers(await this.#gateway.call(method, request));
+  /** As many as are missing, as far as the policy allows, but not whom we have or try: in `join`, `first`. */
+  #wish(urgent = false): Wish {
+    const want = Math.min(urgent ? this.#mesh.room : this.#mesh.missing, this.policy.want, LIMITS.want);
+    return { want, exclude: this.#mesh.exclude(), ...(urgent && { urgent }) };
   }
 
   #take(list: PeerList, most?: number): void {
@@ -367,7 +354,7 @@ export class Swarm {
     this.#mesh.close(reason);
     this.#outbox.open(); // it may not be, so soon after a reconnect
     this.#outbox.flush();
-    return this.#gateway.call("leave", { swarm: this.name }).then(
+    return this.#server.leave().then(
       () => {},
       () => {}, // whoever leaves does not mind
     );
