@@ -224,6 +224,11 @@ export async function begin(stage, peers = [], options) {
   await pass(1);
 }
 
+/** So long that what happens in it makes timers of its own. */
+export async function passed(ms) {
+  for (let gone = 0; gone < ms; gone += 500) await pass(500);
+}
+
 export const answer = { answer: { sdp: "v=0 answer" } };
 export const offer = { offer: { sdp: "v=0 offer" } };
 

@@ -5,16 +5,12 @@ import { StarlingError } from "../dist/errors.js";
 import { LIMITS } from "../dist/protocol.js";
 import { Receipts } from "../dist/receipts.js";
 import { EXPIRE_MS, REPEAT_JITTER } from "../dist/session.js";
-import { begin, linked, listed, offer, pass, scene, settle } from "./fakes.mjs";
+import { begin, linked, listed, offer, passed, scene, settle } from "./fakes.mjs";
 
 const reports = ({ calls }) => calls.filter(([method]) => method === "report").map(([, report]) => report);
 const last = (stage) => reports(stage).at(-1);
 
 /** Lets a time pass in steps, as it does. */
-async function passed(ms) {
-  for (let gone = 0; gone < ms; gone += 500) await pass(500);
-}
-
 scene("reports come every interval while there are links, and every idle interval otherwise", async (stage) => {
   await begin(stage);
   await passed(100_000);
