@@ -13,8 +13,8 @@ const ADDRESSES = {
   dia: "192.0.2.10",
   eve: "198.18.0.10",
 };
-/** Seldom enough that nobody is introduced twice in a second, which the server avoids. */
-const PACE_MS = 150;
+/** In the network of Ann and Bob. */
+const NEXT_DOOR = "203.0.113.30";
 /** Of so many lists of one, a fair server names each of five 30 times; 16 are 0.3 % of such series. */
 const LISTS = 150;
 
@@ -29,7 +29,7 @@ describe("five tabs in four networks", { timeout: 180_000 }, () => {
 
   before(async () => {
     demo = await Demo.start({ STARLING_RANKING__INTERVAL: "1s" });
-    balancer = await Balancer.start(Object.values(ADDRESSES), demo.gateway);
+    balancer = await Balancer.start([...Object.values(ADDRESSES), NEXT_DOOR], demo.gateway);
     browser = await openBrowser();
     context = await browser.newContext();
   });
@@ -41,29 +41,47 @@ describe("five tabs in four networks", { timeout: 180_000 }, () => {
   });
 
   async function open(name) {
-    // Room for everybody, so that nobody is left out of a list for having links.
-    const options = { url: balancer.url(ADDRESSES[name]), swarm: "demo", slots: 1000 };
-    tabs[name] = await openBareTab(context, demo, options);
+    tabs[name] = await openBareTab(context, demo, { url: balancer.url(ADDRESSES[name]), swarm: "demo" });
     peers[name] = await tabs[name].peer();
   }
 
   const others = (name) => Object.keys(tabs).filter((one) => one !== name);
+  const nameOf = (id) => Object.keys(peers).find((name) => peers[name] === id);
   const scoreOf = async (name) => (await demo.known(peers[name], () => true)).evidence?.score;
 
-  test("who is in the same network comes first in the list, which says that it is near", async () => {
+  test("who is in the same network comes first in a list, which says that it is near", async () => {
     await Promise.all(["bob", "cem", "dia", "eve"].map(open));
-    await until(20_000, async () => (await demo.listed()).length === 4);
-    await open("ann");
-    const { first } = tabs.ann.replies.find(({ connect }) => connect)?.connect.data ?? {};
-    const nameOf = (id) => Object.keys(peers).find((name) => peers[name] === id);
-    const listed = first.peers.map(({ peer, near }) => [nameOf(peer), near]);
+    const neighbour = await openWatcher(context, demo, balancer.url(NEXT_DOOR));
+    let listed = [];
+    await until(20_000, async () => {
+      listed = await neighbour.list(4);
+      return listed.length === 4;
+    });
+    listed = listed.map(({ peer, near }) => [nameOf(peer), near]);
     assert.deepEqual(listed[0], ["bob", "asn"]);
     assert.deepEqual(listed.slice(1).sort(), [
       ["cem", "far"],
       ["dia", "far"],
       ["eve", "far"],
     ]);
-    assert.equal(await tabs.ann.page.evaluate((bob) => window.swarm.peers.get(bob).near, peers.bob), "asn");
+  });
+
+  test("the library's lists are like that too, and it says who is near", async () => {
+    await open("ann");
+    const lists = tabs.ann.replies.flatMap(({ connect, rpc }) => [connect?.data.first?.peers ?? rpc?.data.peers ?? []]);
+    assert.ok(lists.flat().length > 0);
+    for (const list of lists) {
+      const expected = list.map(({ peer }) => (nameOf(peer) === "bob" ? "asn" : "far"));
+      assert.deepEqual(
+        list.map(({ near }) => near),
+        expected.toSorted(),
+      );
+    }
+    const said = await tabs.ann.page.evaluate(() =>
+      [...window.swarm.peers.values()].map(({ peer, near }) => [peer, near]),
+    );
+    assert.ok(said.length > 0);
+    for (const [peer, near] of said) assert.equal(near, peer === peers.bob ? "asn" : "far");
   });
 
   test("everybody links with everybody, over the real addresses", async () => {
@@ -71,7 +89,7 @@ describe("five tabs in four networks", { timeout: 180_000 }, () => {
   });
 
   test("before anybody complains, everybody is listed about as often", async () => {
-    watcher = await openWatcher(context, demo);
+    watcher = await openWatcher(context, demo, `ws://127.0.0.1:${demo.gateway}/connection/websocket`);
     const named = [];
     while (named.length < LISTS) await watch(named);
     for (const name of Object.keys(peers)) assert.ok(!isRare(named, peers[name]), counted(named));
@@ -97,11 +115,9 @@ describe("five tabs in four networks", { timeout: 180_000 }, () => {
     for (const { errors } of Object.values(tabs)) assert.deepEqual(errors, []);
   });
 
-  /** One more list of one, at our pace. */
+  /** One more list of one. */
   async function watch(named) {
-    const paced = new Promise((resolve) => setTimeout(resolve, PACE_MS));
-    named.push(...(await watcher.page.evaluate(() => window.listOfOne())));
-    await paced;
+    named.push(...(await watcher.list(1)).map(({ peer }) => peer));
   }
 
   /** Whether a peer is named less than half as often as the others are. */
@@ -124,13 +140,13 @@ function complain(peer) {
   for (let segment = 0; segment < 4; segment++) link.timedOut();
 }
 
-/** Somebody who only looks: connected without an address, no member, with `window.listOfOne` for raw calls. */
-async function openWatcher(context, demo) {
+/** Somebody who only looks, and is no member: with raw calls, since the library asks when it wants to. */
+async function openWatcher(context, demo, url) {
   const page = await context.newPage();
   await page.goto(demo.plain);
-  await page.evaluate(async (port) => {
+  await page.evaluate(async (address) => {
     const { token } = await (await fetch("/token?swarm=demo")).json();
-    const socket = new WebSocket(`ws://127.0.0.1:${port}/connection/websocket`);
+    const socket = new WebSocket(address);
     const waiting = new Map();
     let id = 0;
     const call = (command) =>
@@ -150,13 +166,19 @@ async function openWatcher(context, demo) {
       socket.onopen = resolve;
     });
     await call({ connect: { data: { v: 1, token } } });
-    window.listOfOne = async () => {
-      const { rpc, error } = await call({ rpc: { method: "peers", data: { swarm: "demo", want: 1 } } });
+    const ask = async (method, data) => {
+      const { rpc, error } = await call({ rpc: { method, data: { swarm: "demo", ...data } } });
       if (error) throw new Error(error.message);
-      return rpc.data.peers.map(({ peer }) => peer);
+      return rpc.data;
     };
-  }, demo.gateway);
-  return { page };
+    window.list = async (want) => {
+      const { peers } = await ask("peers", { want });
+      // Who leaves holds no slots and has met nobody: so each list is like a stranger's first.
+      await ask("leave", {});
+      return peers;
+    };
+  }, url);
+  return { list: (want) => page.evaluate((most) => window.list(most), want) };
 }
 
 /** Waits until it is so, and fails when it is not in time. */
