@@ -14,6 +14,7 @@ export class Account {
   #httpBytes = 0;
   #rebuffers = 0;
   #playhead: number | undefined;
+  #toldNat: Nat | undefined;
 
   constructor(options: JoinOptions) {
     this.#options = options;
@@ -21,8 +22,19 @@ export class Account {
   }
 
   /** Whether the application said how its network maps ports. */
-  get knowsNat(): boolean {
+  get saysNat(): boolean {
     return this.#options.net?.nat !== undefined;
+  }
+
+  /** Whether that is known, from whomever. */
+  get knowsNat(): boolean {
+    const { nat = this.nat } = this.#options.net ?? {};
+    return nat !== undefined && nat !== "unknown";
+  }
+
+  /** Whether what we know of it is still to be told. */
+  get hasNews(): boolean {
+    return this.nat !== undefined && this.nat !== this.#toldNat;
   }
 
   get playhead(): number | undefined {
@@ -47,8 +59,9 @@ export class Account {
     this.#rebuffers = 0;
   }
 
-  /** Of a `join`: who we are. */
+  /** Of a `join`: who we are. From here on it is told: a join that fails is followed by another. */
   forJoin(): object {
+    this.#toldNat = this.nat;
     const { upload, net, slots, bitrateKbps } = this.#options;
     const { nat = this.nat, ...rest } = net ?? networkOf();
     return {

@@ -17,6 +17,9 @@ export interface JoinerHost {
   refused(error: StarlingError): void;
 }
 
+/** So long the first join waits for what is worth knowing before it. */
+export const JOIN_WAITS_MS = 300;
+
 /** Joins, one attempt at a time: a new one takes the place of the one before. */
 export class Joiner {
   readonly #host: JoinerHost;
@@ -27,10 +30,15 @@ export class Joiner {
     this.#host = host;
   }
 
-  /** Repeats until it succeeds, is refused for good, or is stopped. */
-  async start(): Promise<void> {
+  /** Repeats until it succeeds, is refused for good, or is stopped. Begins after `before`, but does not wait for it long. */
+  async start(before?: Promise<void>): Promise<void> {
     this.stop();
     const run = this.#run;
+    if (before !== undefined) {
+      const enough = new Promise<void>((resolve) => this.#timers.after(JOIN_WAITS_MS, resolve));
+      await Promise.race([before, enough]);
+      if (run !== this.#run) return;
+    }
     for (let failures = 0; ; failures++) {
       try {
         const list = await this.#host.join();

@@ -3,6 +3,7 @@
 import { Code, StarlingError } from "./errors.js";
 import { Link } from "./link.js";
 import type { Outbox } from "./outbox.js";
+import { Patience, type Standing } from "./patience.js";
 import { type Incoming, LIMITS, type Listed, type Outgoing, type Policy, type Welcome } from "./protocol.js";
 import { Receipts } from "./receipts.js";
 import { type Candidates, Hold, Recent, Seen, sessionKey } from "./recent.js";
@@ -16,6 +17,10 @@ export interface MeshHost {
   emit<E extends "link" | "unlink" | "attempt" | "error">(event: E, value: SwarmEvents[E]): void;
   /** An attempt or a link ended, so there is room for another. */
   freed(peer: string): void;
+  /** More links are missing than before, although none ended. */
+  encouraged(): void;
+  /** Whether we know how our own NAT maps ports. */
+  knowsNat(): boolean;
 }
 
 export type Connect = (config: RTCConfiguration) => RTCPeerConnection;
@@ -37,8 +42,6 @@ export function termsOf({ peer, policy, iceServers }: Welcome, rtc: RTCConfigura
 const AVOID_MS = 30_000;
 /** ... and this long where the network lets nothing through: it will not do so a moment later either. */
 const UNREACHABLE_MS = 600_000;
-/** So many attempts are taken to have worked before the first. */
-const LUCK_WEIGHS = 2;
 const MOST_AVOIDED = 256;
 /** Longer than the gateway's history, so that an old offer cannot come back to life. */
 export const OVER_MS = 120_000;
@@ -59,9 +62,9 @@ export class Mesh implements SessionHost {
   readonly #hold = new Hold();
   #terms: Terms;
   #closing = false;
-  /** Attempts that became links, and those of which the network made nothing. */
-  #opened = 0;
-  #unreachable = 0;
+  #patience = new Patience();
+  /** Those of the last list who wait for a first attempt to work. */
+  #spares: readonly Listed[] = [];
 
   constructor(name: string, host: MeshHost, outbox: Outbox, connect: Connect, terms: Terms) {
     this.#name = name;
@@ -71,14 +74,14 @@ export class Mesh implements SessionHost {
     this.#terms = terms;
   }
 
-  /** How many links to try for: those missing to what the policy aims at, fewer where many attempts fail. */
+  /** How many links to try for: those missing to what the policy aims at, fewer where attempts fail. */
   get missing(): number {
-    return Math.ceil(Math.max(0, this.#terms.policy.degreeTarget - this.#sessions.size) * this.luck);
+    return this.#patience.missing(Date.now(), this.#standing);
   }
 
-  /** The share of our attempts that the network lets through, as far as we know. Who has none tries less and seldom. */
+  /** The share of our attempts that the network lets through, as far as we know. */
   get luck(): number {
-    return (this.#opened + LUCK_WEIGHS) / (this.#opened + this.#unreachable + LUCK_WEIGHS);
+    return this.#patience.luck;
   }
 
   /** How many more it allows. */
@@ -109,21 +112,32 @@ export class Mesh implements SessionHost {
     if (!renamed) return;
     this.#outbox.clear();
     this.receipts.clear();
-    this.#opened = 0;
-    this.#unreachable = 0; // maybe in another network
+    this.#spares = []; // their tickets are void too
+    this.#patience = new Patience(); // maybe in another network
     for (const session of [...this.#sessions.values()]) {
       session.mute();
       if (!session.isOpen) session.end("superseded", "our id changed");
     }
   }
 
-  /** Offers to those of a list that are new, at most so many, all in one call. */
+  /** We are in another network, where more may be possible. */
+  networkChanged(): void {
+    this.#patience.networkChanged();
+    this.#host.encouraged();
+  }
+
+  /**
+   * Offers to those of a list that are new, at most so many, all in one call. Until an attempt has worked that is few, and
+   * the others wait.
+   */
   try(peers: readonly Listed[], most = this.missing): void {
     const now = Date.now();
     const fresh = peers.filter(
       ({ peer }) => peer !== this.#terms.own && !this.has(peer) && !this.#avoided.has(now, peer),
     );
-    this.#offer(fresh.slice(0, most));
+    const many = Math.min(most, this.#patience.atOnce(this.#standing));
+    this.#spares = this.#patience.isUntried ? fresh.slice(many) : [];
+    this.#offer(fresh.slice(0, many));
   }
 
   /** A signal came in. Those that are repeats, late, or for nobody are dropped here. */
@@ -166,6 +180,7 @@ export class Mesh implements SessionHost {
   /** Closes every link and attempt, and tells the peers why. New ones come only after `reopen`. */
   close(reason: string): void {
     this.#closing = true;
+    this.#spares = [];
     for (const session of [...this.#sessions.values()]) session.close(reason);
   }
 
@@ -189,13 +204,15 @@ export class Mesh implements SessionHost {
   }
 
   opened(session: Session, channel: RTCDataChannel): void {
-    this.#opened++;
+    this.#patience.opened();
     const openedInMs = session.ageMs;
     const tally = this.receipts.opened(session.peer, session.ticket, openedInMs);
     const link = new Link(session, tally, channel, openedInMs);
     this.links.set(session.peer, link);
     this.#tell(session, "connected");
     this.#host.emit("link", link);
+    this.try(this.#spares);
+    this.#host.encouraged();
   }
 
   over(session: Session, { wasOpen, phase, reason }: End): void {
@@ -206,7 +223,7 @@ export class Mesh implements SessionHost {
     const replaced = phase === "superseded" && !this.#closing;
     const link = this.links.get(peer);
     const isUnreachable = !wasOpen && phase === "failed";
-    if (isUnreachable) this.#unreachable++;
+    if (isUnreachable) this.#patience.failed(Date.now());
     if (!replaced || wasOpen) this.#avoid(peer, isUnreachable ? UNREACHABLE_MS : AVOID_MS);
     if (wasOpen) this.receipts.closed(peer);
     else if (phase === "failed" || phase === "expired") this.receipts.failed(peer, session.ticket);
@@ -216,7 +233,18 @@ export class Mesh implements SessionHost {
     } else if (!this.#closing) {
       this.#tell(session, phase, reason);
     }
-    if (!this.#closing) this.#host.freed(peer);
+    if (this.#closing) return;
+    // Nothing was learned of our network, so another one may be tried at once.
+    if (phase === "gone" || phase === "refused") this.try(this.#spares);
+    this.#host.freed(peer);
+  }
+
+  get #standing(): Standing {
+    return {
+      places: this.#terms.policy.degreeTarget - this.#sessions.size,
+      underWay: [...this.#sessions.values()].filter(({ isOpen }) => !isOpen).length,
+      knowsNat: this.#host.knowsNat(),
+    };
   }
 
   #offer(peers: readonly { readonly peer: string; readonly ticket: string }[]): void {

@@ -17,11 +17,16 @@ export class NatWatch {
   /** Whether we may be in a network of which nothing is known. */
   #isNew = true;
   #looks = 0;
+  #looking: Promise<void> | undefined;
 
-  constructor(account: Account, connect: Connect) {
+  /** `changed` is called when the browser says that the network is another one. */
+  constructor(account: Account, connect: Connect, changed: () => void) {
     this.#account = account;
     this.#connect = connect;
-    this.#stopListening = onNetworkChange(() => this.networkChanged());
+    this.#stopListening = onNetworkChange(() => {
+      this.networkChanged();
+      changed();
+    });
   }
 
   /** What was found does not hold any more. */
@@ -30,28 +35,39 @@ export class NatWatch {
     this.#account.nat = undefined;
   }
 
-  /** Once in each network. Says whether there is something new to tell. */
-  async look(rtc: RTCConfiguration): Promise<boolean> {
-    if (!this.#isNew || this.#account.knowsNat) return false;
-    this.#isNew = false;
-    const look = ++this.#looks;
-    const nat = await findNat(this.#connect, rtc, this.#ending.signal);
-    if (nat === "unknown" || this.#isNew || look !== this.#looks || this.#ending.signal.aborted) return false;
-    this.#account.nat = nat;
-    return true;
+  /** Looks once in each network, and resolves when that is over. There may be nothing to wait for. */
+  look(rtc: RTCConfiguration): Promise<void> | undefined {
+    const urls = askable(rtc);
+    if (this.#isNew && urls.length > 0 && !this.#account.saysNat) {
+      this.#isNew = false;
+      this.#looking = this.#look(urls);
+    }
+    return this.#looking;
   }
 
   stop(): void {
     this.#stopListening();
     this.#ending.abort();
   }
+
+  async #look(urls: string[]): Promise<void> {
+    const look = ++this.#looks;
+    const nat = await findNat(this.#connect, urls, this.#ending.signal);
+    if (nat === "unknown" || this.#isNew || look !== this.#looks || this.#ending.signal.aborted) return;
+    this.#account.nat = nat;
+  }
 }
 
-/** Finds what our NAT does; `unknown` where fewer than two servers can be asked. Never rejects; ends with `signal`. */
-export async function findNat(connect: Connect, rtc: RTCConfiguration, signal: AbortSignal): Promise<Nat> {
+/** The STUN servers to ask: none where one alone would have nothing to be compared with. */
+function askable(rtc: RTCConfiguration): string[] {
   const urls = stunUrls(rtc);
   // Who may only be reached by relays is not to show its own addresses to anybody.
-  if (urls.length < 2 || rtc.iceTransportPolicy === "relay" || signal.aborted) return "unknown";
+  return urls.length < 2 || rtc.iceTransportPolicy === "relay" ? [] : urls;
+}
+
+/** Finds what our NAT does. Never rejects; ends with `signal`. */
+async function findNat(connect: Connect, urls: string[], signal: AbortSignal): Promise<Nat> {
+  if (signal.aborted) return "unknown";
   try {
     const connection = connect({ iceServers: [{ urls }] });
     try {

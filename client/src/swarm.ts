@@ -12,6 +12,7 @@ import { checked } from "./options.js";
 import { Outbox } from "./outbox.js";
 import { onPage } from "./page.js";
 import { BROWSER, type Parts } from "./parts.js";
+import { mostAtOnce } from "./patience.js";
 import { NatWatch } from "./probe.js";
 import { type Incoming, LIMITS, type PeerList, type Policy, readPolicy, samePolicy, type Welcome } from "./protocol.js";
 import { Reporter } from "./reporting.js";
@@ -75,11 +76,13 @@ export class Swarm {
     this.name = options.swarm;
     this.#options = options;
     this.#account = new Account(options);
-    this.#natWatch = new NatWatch(this.#account, parts.connect);
+    this.#natWatch = new NatWatch(this.#account, parts.connect, () => this.#mesh.networkChanged());
     this.#opened = opened;
     // Before the gateway: it closes its socket when the page goes into the cache, and we have goodbyes to say first.
     this.#stopListening = onPage({ hide: (persisted) => this.#onHide(persisted), show: () => this.#mesh.reopen() });
-    const first = { swarm: options.swarm, ...this.#account.forPeers() };
+    // No more than are tried before the join, whose list is drawn for the NAT that we have.
+    const want = mostAtOnce(this.#account.knowsNat);
+    const first = { swarm: options.swarm, want, ...this.#account.forPeers() };
     this.#gateway = parts.gateway(
       { url: options.url, token: options.getToken ?? (() => options.token ?? ""), first },
       {
@@ -100,6 +103,8 @@ export class Swarm {
       {
         emit: (event, value) => this.#emitter.emit(event, value),
         freed: () => this.#asker.freed(),
+        encouraged: () => this.#asker.changed(),
+        knowsNat: () => this.#account.knowsNat,
       },
       this.#outbox,
       parts.connect,
@@ -216,8 +221,8 @@ export class Swarm {
     if (previous === undefined) {
       this.#outbox.open();
       if (welcome.first !== undefined) this.#take(welcome.first);
-      // In the same turn: the first offers are gathered for meanwhile.
-      void this.#joiner.start();
+      // In the same turn, unless our NAT is looked for: the first offers are gathered for meanwhile.
+      void this.#joiner.start(this.#natWatch.look(this.#mesh.rtc));
       return;
     }
     if (previous !== welcome.peer) {
@@ -281,11 +286,11 @@ export class Swarm {
     });
   }
 
-  /** In the background: no link waits for it. What was found goes with every join from here on. */
+  /** In the background. What was found goes with every join from here on. */
   async #learnNat(): Promise<void> {
-    if (!(await this.#natWatch.look(this.#mesh.rtc))) return;
+    await this.#natWatch.look(this.#mesh.rtc);
     // While the connection is away, the next join says it.
-    if (this.#isUp && this.#state === "joined") await this.#joiner.tell();
+    if (this.#isUp && this.#state === "joined" && this.#account.hasNews) await this.#joiner.tell();
   }
 
   async #ask(urgent: boolean): Promise<number> {

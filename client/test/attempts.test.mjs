@@ -1,4 +1,4 @@
-// What becomes of attempts that make no link, and how many are made.
+// What becomes of attempts that make no link.
 import assert from "node:assert/strict";
 import { CONNECT_MS } from "../dist/session.js";
 import { answer, begin, listed, offer, pass, scene, settle } from "./fakes.mjs";
@@ -129,17 +129,6 @@ scene(
     assert.deepEqual([bye.bye.reason, bye.ticket, bye.session], ["full", "A:e", "2"]);
   },
 );
-
-scene("whose attempts the network lets come to nothing tries fewer, and none of those again soon", async (stage) => {
-  const all = [..."abcdefgh"];
-  await begin(stage, listed(...all));
-  for (const { to, session } of [...stage.signals]) stage.hear(to, session, 0, answer);
-  await settle();
-  for (let passed = 0; passed < 60_000; passed += 500) await pass(500);
-  assert.deepEqual(stage.phases("a"), ["failed"]);
-  const [, { want, exclude }] = stage.calls.filter(([method]) => method === "peers").at(-1);
-  assert.deepEqual([want, exclude.toSorted()], [2, all]);
-});
 
 scene("an offer that the browser cannot read ends its attempt, and the peer hears of it", async (stage) => {
   await begin(stage);

@@ -93,6 +93,8 @@ export class Stage {
   silent = false;
   policy = {};
   tag = "";
+  /** What the application says of its NAT. */
+  nat = "eim";
   iceServers = [];
   lists = { join: [], peers: [] };
   /** More fields of the replies. */
@@ -119,7 +121,8 @@ export class Stage {
         return connection;
       },
     };
-    const swarm = Swarm.open({ url: "ws://test/", token: "t", swarm: "s", ...options }, parts);
+    const net = this.nat && { net: { nat: this.nat } };
+    const swarm = Swarm.open({ url: "ws://test/", token: "t", swarm: "s", ...net, ...options }, parts);
     swarm.catch(() => {}); // a test that wants the error awaits it
     this.opening = swarm;
     await settle();
@@ -238,4 +241,17 @@ export async function linked(stage, peer = "a") {
   stage.hear(peer, stage.signals[0].session, 0, answer);
   await settle();
   stage.connections[0].channel.open();
+}
+
+/** As `play`, with a browser that can say that the network is another one. */
+export async function withNetwork(play) {
+  const before = Object.getOwnPropertyDescriptor(globalThis, "navigator");
+  const connection = new EventTarget();
+  Object.defineProperty(globalThis, "navigator", { value: { connection }, configurable: true });
+  try {
+    await play(() => connection.dispatchEvent(new Event("change")));
+  } finally {
+    if (before === undefined) delete globalThis.navigator;
+    else Object.defineProperty(globalThis, "navigator", before);
+  }
 }

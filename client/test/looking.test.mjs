@@ -1,11 +1,10 @@
-// The search for what our NAT does: when it is made, and when the server is told of it.
+// The search for what our NAT does: when it is made, who waits for it, and when the server is told.
 import assert from "node:assert/strict";
 import { mock } from "node:test";
 import { StarlingError } from "../dist/errors.js";
+import { JOIN_WAITS_MS } from "../dist/joining.js";
 import { PATIENCE_MS } from "../dist/probe.js";
-import { pass, passed, scene, settle } from "./fakes.mjs";
-
-const named = ({ calls }, method) => calls.filter(([one]) => one === method).map(([, data]) => data);
+import { listed, pass, passed, scene, settle, withNetwork } from "./fakes.mjs";
 
 const STUN = [{ urls: ["stun:one.example", "stun:two.example"] }];
 const mapped = (port) => ({
@@ -18,54 +17,123 @@ const mapped = (port) => ({
   relatedPort: 5000,
   foundation: "1",
 });
-const joins = (stage) => named(stage, "join").map(({ want, net }) => [want, net.nat]);
+const joins = ({ calls }) => calls.flatMap(([method, { want, net }]) => (method === "join" ? [[want, net.nat]] : []));
 
-/** Joined, with the probe's connection just made; it finds these before its gathering is complete. */
-async function probing(stage, ports, options) {
+/** Who has got an offer, after as long as ours are gathered for. */
+async function offered(stage) {
+  await pass(150);
+  return stage.signals.flatMap(({ to, offer }) => (offer ? [to] : []));
+}
+
+/** Connected, between two servers that have not answered yet, unless `options` say otherwise. Returns who asks them. */
+async function looking(stage, options, first) {
+  stage.nat = undefined;
   stage.iceServers = STUN;
   stage.silent = true;
-  await stage.joined([], options);
-  const [probe] = stage.connections;
-  for (const port of ports) probe?.find(mapped(port));
-  probe?.find(null);
-  await pass(1);
+  void stage.join(options).catch(() => {});
+  await settle();
+  stage.up({ first });
+  return stage.connections.find(({ channel }) => channel.label === "probe");
+}
+
+/** The same, joined without an answer. */
+async function waited(stage) {
+  const probe = await looking(stage);
+  await pass(JOIN_WAITS_MS);
+  stage.swarm = await stage.opening;
   return probe;
 }
 
-scene("what the NAT does is found in the background, and the server told without asking for peers", async (stage) => {
-  const probe = await probing(stage, [4000]);
-  assert.deepEqual(joins(stage), [
-    [8, undefined],
-    [0, "eim"],
-  ]);
+/** The servers see these mappings, and then gathering is complete. */
+async function see(probe, ...ports) {
+  for (const port of ports) probe.find(mapped(port));
+  probe.find(null);
+  await settle();
+}
+
+scene("the first join waits for what is found of the NAT, and says it", async (stage) => {
+  const probe = await looking(stage);
+  assert.deepEqual(joins(stage), []);
+  await see(probe, 4000);
+  assert.deepEqual(joins(stage), [[8, "eim"]]);
   assert.equal(probe.closed, true);
   assert.deepEqual(probe.config, { iceServers: [{ urls: ["stun:one.example", "stun:two.example"] }] });
   stage.listener.down();
   stage.up();
   await passed(1000);
-  assert.deepEqual(joins(stage).slice(2), [[8, "eim"]], "in the same network it is not asked again");
+  assert.deepEqual(joins(stage).slice(1), [[8, "eim"]], "in the same network it is not asked again");
   assert.equal(stage.connections.length, 1);
 });
 
-scene("under another id the network may be another, so it is looked at again", async (stage) => {
-  await probing(stage, [4000]);
-  stage.listener.down();
-  stage.up({ peer: "nnn" });
-  for (let ms = 0; ms < 1000 && stage.connections.length < 2; ms++) await pass(1);
-  for (const port of [4001, 4002]) stage.connections[1].find(mapped(port));
-  stage.connections[1].find(null);
+scene("it waits 300 ms; what is found later is told without asking for peers", async (stage) => {
+  const probe = await looking(stage);
+  await pass(299);
+  assert.deepEqual(joins(stage), []);
+  await pass(1);
+  assert.deepEqual(joins(stage), [[8, undefined]]);
+  await see(probe, 4000);
+  assert.deepEqual(joins(stage).slice(1), [[0, "eim"]]);
+});
+
+scene("what is found while the first join is under way is told when that is done", async (stage) => {
+  const probe = await looking(stage);
+  const { call } = stage;
+  let answered;
+  stage.call = (...said) => new Promise((resolve) => (answered = resolve)).then(() => call.apply(stage, said));
+  await pass(JOIN_WAITS_MS);
+  stage.call = call;
+  await see(probe, 4000);
+  assert.deepEqual(joins(stage), []);
+  answered();
   await settle();
-  assert.deepEqual(joins(stage).slice(2), [
+  assert.deepEqual(joins(stage), [
     [8, undefined],
-    [0, "apdm"],
+    [0, "eim"],
   ]);
 });
 
+scene(
+  "while the NAT is looked for one of the first list is tried, and more of the join's once it is known",
+  async (stage) => {
+    stage.lists.join = listed("c", "d", "e");
+    const probe = await looking(stage, {}, listed("a", "b"));
+    assert.equal(stage.gatewayOptions.first.want, 1, "so no more are asked for");
+    assert.deepEqual(await offered(stage), ["a"]);
+    await see(probe, 4000);
+    assert.deepEqual(joins(stage), [[7, "eim"]]);
+    assert.deepEqual(await offered(stage), ["a", "c", "d"]);
+  },
+);
+
+scene("where the NAT is known from the start, as many are asked for and tried as may be at a time", async (stage) => {
+  await looking(stage, { net: { nat: "open" } }, listed("a", "b", "c"));
+  assert.equal(stage.gatewayOptions.first.want, 3);
+  assert.deepEqual(await offered(stage), ["a", "b", "c"]);
+});
+
+scene("under another id the network may be another, so it is looked at again, and no join waits", async (stage) => {
+  await see(await looking(stage), 4000);
+  stage.listener.down();
+  stage.up({ peer: "nnn" });
+  for (let ms = 0; ms < 1000 && stage.connections.length < 2; ms++) await pass(1);
+  assert.deepEqual(joins(stage).slice(1), [[8, undefined]]);
+  await see(stage.connections[1], 4001, 4002);
+  assert.deepEqual(joins(stage).slice(2), [[0, "apdm"]]);
+});
+
+scene("a connection that goes away while the first join waits is joined once, when it is back", async (stage) => {
+  const probe = await looking(stage);
+  stage.listener.down();
+  stage.up();
+  await see(probe, 4000);
+  await pass(JOIN_WAITS_MS);
+  await passed(1000);
+  assert.deepEqual(joins(stage), [[8, "eim"]]);
+});
+
 scene("silent servers cost three seconds in the background, and nobody is told anything", async (stage) => {
-  stage.silent = true;
-  await stage.joined([], { rtc: { iceServers: STUN } });
-  const [probe] = stage.connections;
-  await pass(PATIENCE_MS - 1);
+  const probe = await waited(stage);
+  await pass(PATIENCE_MS - JOIN_WAITS_MS - 1);
   assert.deepEqual([probe.closed, stage.swarm.state], [false, "joined"]);
   await pass(1);
   assert.deepEqual([probe.closed, joins(stage)], [true, [[8, undefined]]]);
@@ -73,56 +141,51 @@ scene("silent servers cost three seconds in the background, and nobody is told a
 
 for (const [why, options] of [
   ["the application knows its NAT", { net: { nat: "apdm", type: "wifi" } }],
+  ["the application does not want it", { net: { nat: "unknown" } }],
   ["it wants relays only", { rtc: { iceServers: STUN, iceTransportPolicy: "relay" } }],
   ["there is one STUN server only", { rtc: { iceServers: [{ urls: ["stun:one.example", "stun:one.example:3478"] }] } }],
+  ["there is none", { rtc: { iceServers: [] } }],
 ]) {
-  scene(`no server is asked when ${why}`, async (stage) => {
-    assert.equal(await probing(stage, [], options), undefined);
+  scene(`when ${why} no server is asked, and the join is sent in the same turn`, async (stage) => {
+    assert.equal(await looking(stage, options), undefined);
     assert.deepEqual(joins(stage), [[8, options.net?.nat]]);
+    await pass(PATIENCE_MS);
+    assert.deepEqual([joins(stage).length, stage.connections.length], [1, 0]);
   });
 }
 
 scene("when that word does not get through the whole join is done again", async (stage) => {
-  stage.iceServers = STUN;
-  stage.silent = true;
-  await stage.joined();
+  const probe = await waited(stage);
   stage.failing = new StarlingError(503, "not now", true);
-  stage.connections[0].find(mapped(4000));
-  stage.connections[0].find(null);
-  await pass(1);
+  await see(probe, 4000);
   stage.failing = undefined;
   await passed(3000);
   assert.deepEqual(joins(stage).at(-1), [8, "eim"]);
 });
 
 scene("leaving ends the search", async (stage) => {
-  stage.silent = true;
-  await stage.joined([], { rtc: { iceServers: STUN } });
+  const probe = await waited(stage);
   const leaving = stage.swarm.leave();
   await settle();
-  assert.equal(stage.connections[0].closed, true);
+  assert.equal(probe.closed, true);
   await pass(1000);
   await leaving;
   assert.deepEqual(joins(stage), [[8, undefined]]);
   mock.timers.tick(10_000);
 });
 
-/** As `play`, with a browser that can say that the network is another one. */
-async function withNetwork(play) {
-  const before = Object.getOwnPropertyDescriptor(globalThis, "navigator");
-  const connection = new EventTarget();
-  Object.defineProperty(globalThis, "navigator", { value: { connection }, configurable: true });
-  try {
-    await play(() => connection.dispatchEvent(new Event("change")));
-  } finally {
-    if (before === undefined) delete globalThis.navigator;
-    else Object.defineProperty(globalThis, "navigator", before);
-  }
-}
+scene("who gives up while the first join waits does not join", async (stage) => {
+  const aborting = new AbortController();
+  const probe = await looking(stage, { signal: aborting.signal });
+  aborting.abort();
+  await pass(JOIN_WAITS_MS);
+  assert.deepEqual([probe.closed, joins(stage)], [true, []]);
+});
 
 scene("when the browser says that the network is another one, the next join looks again", (stage) =>
   withNetwork(async (change) => {
-    await probing(stage, [4000]);
+    await see(await looking(stage), 4000);
+    stage.swarm = await stage.opening;
     change();
     stage.listener.down();
     stage.up();
@@ -135,26 +198,18 @@ scene("when the browser says that the network is another one, the next join look
 
 scene("what is found says nothing of a network that came while it was looked for", (stage) =>
   withNetwork(async (change) => {
-    stage.iceServers = STUN;
-    stage.silent = true;
-    await stage.joined();
+    const probe = await waited(stage);
     change();
-    stage.connections[0].find(mapped(4000));
-    stage.connections[0].find(null);
-    await pass(1);
+    await see(probe, 4000);
     assert.deepEqual(joins(stage), [[8, undefined]]);
     await stage.swarm.leave();
   }),
 );
 
 scene("what is found while the connection is away is told by the next join", async (stage) => {
-  stage.iceServers = STUN;
-  stage.silent = true;
-  await stage.joined();
+  const probe = await waited(stage);
   stage.listener.down();
-  stage.connections[0].find(mapped(4000));
-  stage.connections[0].find(null);
-  await pass(1);
+  await see(probe, 4000);
   assert.deepEqual(joins(stage), [[8, undefined]]);
   stage.up();
   await passed(1000);
@@ -162,22 +217,16 @@ scene("what is found while the connection is away is told by the next join", asy
 });
 
 scene("what is found of a network that was left meanwhile is nobody's business", async (stage) => {
-  stage.iceServers = STUN;
-  stage.silent = true;
-  await stage.joined();
+  const old = await waited(stage);
   stage.listener.down();
   stage.up({ peer: "nnn" });
   await passed(1000);
-  const [old, probe] = stage.connections;
-  old.find(mapped(4000));
-  old.find(null);
-  await settle();
+  const [, probe] = stage.connections;
+  await see(old, 4000);
   assert.deepEqual(joins(stage), [
     [8, undefined],
     [8, undefined],
   ]);
-  for (const port of [4001, 4002]) probe.find(mapped(port));
-  probe.find(null);
-  await settle();
+  await see(probe, 4001, 4002);
   assert.deepEqual(joins(stage).slice(2), [[0, "apdm"]]);
 });
