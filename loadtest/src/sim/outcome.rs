@@ -57,11 +57,9 @@ pub struct Outcome {
     pub without_link: u64,
     /// ... and their links.
     pub links: u64,
-    /// The most introductions of anybody in the flash crowd's first second, ...
-    pub first_second_most: u32,
-    /// ... and those of each who could be listed, and had a place left when it began.
+    /// Introductions in the flash crowd's first second of each who had any, ...
     pub first_second: Vec<u32>,
-    /// In its first minute, of each who could be listed at times.
+    /// ... and in its first minute.
     pub first_minute: Vec<u32>,
     /// How many links free riders and liars have, to how many links there are (two ends each).
     pub useless_links: u64,
@@ -103,7 +101,7 @@ impl Outcome {
             unreachable: self.share(End::Unreachable),
             full: self.share(End::Full),
             gone: self.share(End::Gone) + self.share(End::Lost),
-            second_max: self.first_second_most.into(),
+            second_max: self.first_second.iter().copied().max().unwrap_or(0).into(),
             second_median: median(&self.first_second),
             minute_max: self.first_minute.iter().copied().max().unwrap_or(0).into(),
             minute_median: median(&self.first_minute),
@@ -163,7 +161,7 @@ measures! {
     gone,
     /// The most introductions of one target in the flash crowd's first second, ...
     second_max,
-    /// ... and the median of all who could be listed, and had a place left when it began;
+    /// ... and the median of all who had any;
     second_median,
     /// the same in its first minute.
     minute_max,

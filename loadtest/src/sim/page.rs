@@ -17,7 +17,7 @@ const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:1120px;ma
 /// What the columns mean.
 const LEGEND: &str = "per link: attempts per link · 1st byte: from arrival to the first byte from a peer, median and 95 % of those who got one · \
     never: of those who can link and stayed a minute · busiest: share of all upload · no link: after half a minute · late: segments that came after they were to be played · \
-    1 s and 60 s: introductions of one peer in the flash crowd's first second and minute, the most and the median";
+    1 s and 60 s: introductions of one peer in the flash crowd's first second and minute, the most and the median of those who had any";
 
 const ASSUMED: &str = "Every number that the simulator takes for granted stands, with its source, in loadtest/src/sim/assumptions.rs. \
     Selection, scores, evidence, learned pairs and the sampling of candidates are the server's own code; network, clients and players are a model.";

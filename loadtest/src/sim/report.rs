@@ -27,7 +27,7 @@ pub fn verdicts(results: &[Result]) -> Vec<(String, bool)> {
         (format!("cross-AS share at most 0.60: {:.3}", most.cross_as), most.cross_as <= 0.6),
         (
             format!(
-                "in the flash crowd's first second nobody is introduced more than 3 times as often as the median: {:.0} and {:.0}",
+                "in the flash crowd's first second nobody is introduced more than 3 times as often as the median of those who are: {:.0} and {:.0}",
                 most.second_max, least.second_median
             ),
             most.second_max <= 3.0 * least.second_median,

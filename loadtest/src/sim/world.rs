@@ -16,7 +16,7 @@ use super::{
     outcome::{End, Outcome},
     population::{Conduct, Population, Viewer},
     receipts::Lies,
-    viewers::{Client, DEGREE_MAX, MOST_WANTED},
+    viewers::{Client, MOST_WANTED},
 };
 
 /// An offer without an answer is given up after this (`session.ts`).
@@ -56,8 +56,6 @@ pub struct World<'a> {
     settling: Vec<Vec<Attempt>>,
     closing: Vec<Vec<(u32, u32)>>,
     introduced: Vec<u32>,
-    // Had two places left when the flash crowd began: one may be taken before the server hears of it.
-    had_room: Vec<bool>,
     in_first_second: Vec<u32>,
     in_first_minute: Vec<u32>,
     outcome: Outcome,
@@ -99,7 +97,6 @@ impl<'a> World<'a> {
             settling: vec![Vec::new(); seconds],
             closing: vec![Vec::new(); seconds],
             introduced: vec![0; all],
-            had_room: vec![false; all],
             in_first_second: vec![0; all],
             in_first_minute: vec![0; all],
             outcome,
@@ -122,10 +119,6 @@ impl<'a> World<'a> {
         }
         for (viewer, with) in std::mem::take(&mut self.closing[second as usize]) {
             self.close(viewer, with, now);
-        }
-        if second == self.population.flash_at {
-            self.had_room =
-                self.clients.iter().map(|client| client.is_here && client.sessions.len() + 2 <= DEGREE_MAX).collect();
         }
         self.come_and_ask(now);
         let Self { exchange, here, clients, outcome, rng, .. } = self;
@@ -221,7 +214,7 @@ impl<'a> World<'a> {
             self.outcome.ended(if gone { End::Gone } else { End::Full });
             let Self { clients, rng, .. } = self;
             clients[from as usize].avoid(to, now, rng);
-            return;
+            return self.offer_spares(from, now); // this one told nothing of our own network
         }
         if target.has(from) {
             return; // theirs stands
@@ -337,9 +330,6 @@ impl<'a> World<'a> {
                 self.in_first_minute[target] += count;
             }
         }
-        if second == flash {
-            self.outcome.first_second_most = self.outcome.most_introduced[at];
-        }
         if second.is_multiple_of(INTERVAL_S) {
             self.sample(second);
         }
@@ -364,7 +354,6 @@ impl<'a> World<'a> {
 
     /// The end: what is known of each viewer.
     pub fn finish(mut self) -> Outcome {
-        let flash = self.population.flash_at;
         let seconds = self.seconds();
         for (number, viewer) in self.population.viewers.iter().enumerate() {
             let came = viewer.arrives / 1000;
@@ -379,12 +368,12 @@ impl<'a> World<'a> {
                     self.outcome.uploads.push(sent / f64::from(stayed));
                 }
             }
-            let can_be_listed = viewer.may_upload() && viewer.said_nat != Nat::Blocked && came < flash;
-            if can_be_listed && self.had_room[number] {
-                self.outcome.first_second.push(self.in_first_second[number]);
-            }
-            if can_be_listed && viewer.leaves > flash + MINUTE_S {
-                self.outcome.first_minute.push(self.in_first_minute[number]);
+            let counts = [
+                (&self.in_first_second, &mut self.outcome.first_second),
+                (&self.in_first_minute, &mut self.outcome.first_minute),
+            ];
+            for (introduced, of_targets) in counts {
+                of_targets.extend(Some(introduced[number]).filter(|count| *count > 0));
             }
         }
         self.outcome
