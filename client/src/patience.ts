@@ -8,9 +8,9 @@ const REST_MS = 30_000;
 /** 8 minutes at most: 30 s doubled so many times. */
 const MOST_DOUBLED = 4;
 
-/** Most attempts under way at a time until one has worked. Who does not know its own NAT makes one that will fail more often. */
+/** Most attempts under way at a time until one has worked. Of those who do not know their own NAT, more get none at all. */
 export function mostAtOnce(knowsNat: boolean): number {
-  return knowsNat ? 3 : 1;
+  return knowsNat ? 3 : 2;
 }
 
 /** After so many attempts in a row in vain it is likely us, and not those whom we tried. */

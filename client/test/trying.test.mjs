@@ -57,12 +57,12 @@ scene("until an attempt has worked three are under way, and then the others of t
   assert.equal(offered(stage).length, 8, "from there on nobody waits");
 });
 
-scene("who does not know its NAT has one under way until then", async (stage) => {
+scene("who does not know its NAT has two under way until then", async (stage) => {
   for (const nat of [undefined, "unknown"]) {
     const one = new Stage();
     one.nat = nat;
     await given(one, SIX);
-    assert.deepEqual(offered(one), tickets("a"));
+    assert.deepEqual(offered(one), tickets("a", "b"));
   }
   await given(stage, SIX, { net: { nat: "apdm" } });
   assert.equal(offered(stage).length, 3);

@@ -3,7 +3,7 @@
 /// Attempts at a time before the first link, ...
 const FIRST_TRIED: usize = 3;
 /// ... and of one that does not know its NAT.
-const FIRST_TRIED_BLINDLY: usize = 1;
+const FIRST_TRIED_BLINDLY: usize = 2;
 /// After so many in a row that the network made nothing of, it makes one at a time, ...
 const MOST_IN_VAIN: u32 = 3;
 /// ... and one that does not know its NAT after so many.
@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn it_begins_with_few_and_rests_longer_and_longer_while_nothing_works() {
         let mut patience = Patience { knows_nat: true, ..Patience::default() };
-        assert_eq!((patience.at_once(0), patience.at_once(2), Patience::default().at_once(0)), (3, 1, 1));
+        assert_eq!((patience.at_once(0), patience.at_once(2), Patience::default().at_once(0)), (3, 1, 2));
         let missing = |patience: Patience, now| patience.missing(8, 0, now);
         for (failures, expected) in [(1, 6), (2, 4)] {
             patience.unreachable(1000);
