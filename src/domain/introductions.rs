@@ -77,11 +77,14 @@ impl Introduced {
     /// that word.
     pub fn held(&self, caller: PeerId, said: Timestamp, now: Timestamp, nodes: usize) -> Held {
         let (mut here, mut to_caller, mut is_known) = (0, false, false);
+        let counts_from = said - OPENS_WITHIN;
         for introduction in &self.0 {
-            let is_caller = introduction.with == caller;
-            to_caller |= is_caller && age(introduction.at, now) < TRIED_FOR;
-            is_known |= is_caller && introduction.is_fresh(now);
-            here += usize::from(!is_caller && introduction.at + OPENS_WITHIN >= said && introduction.holds(now));
+            if introduction.with == caller {
+                to_caller = age(introduction.at, now) < TRIED_FOR;
+                is_known = introduction.is_fresh(now);
+            } else {
+                here += usize::from(introduction.at >= counts_from && introduction.holds(now));
+            }
         }
         let is_busy = !is_known && self.lately(now, nodes) >= MOST_A_SECOND;
         Held { here, slots: here * nodes.max(1), to_caller, is_busy }

@@ -119,8 +119,18 @@ impl Outcomes {
 }
 
 /// What is known of pairs. A plain value that is swapped whole.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Pairs(HashMap<Pair, Outcomes, ahash::RandomState>);
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pairs {
+    counted: HashMap<Pair, Outcomes, ahash::RandomState>,
+    // A list asks a hundred times.
+    chances: [[f32; Nat::ALL.len()]; Nat::ALL.len()],
+}
+
+impl Default for Pairs {
+    fn default() -> Self {
+        Self::new([])
+    }
+}
 
 /// One end of an attempt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -136,43 +146,49 @@ pub struct End {
 impl Pairs {
     /// What was counted.
     pub fn new(counted: impl IntoIterator<Item = (Pair, Outcomes)>) -> Self {
-        Self(counted.into_iter().collect())
+        let counted: HashMap<_, Outcomes, _> = counted.into_iter().collect();
+        let chances = Nat::ALL.map(|one| {
+            Nat::ALL.map(|other| {
+                let prior = prior(one, other);
+                let outcomes = counted.get(&Pair::classes(one, other)).copied().unwrap_or_default();
+                // UDP that is blocked is not learned away.
+                if prior <= 0.0 { 0.0 } else { within(outcomes.chance(prior, CLASSES_WEIGH), prior) }
+            })
+        });
+        Self { counted, chances }
     }
 
     /// What was counted of a pair.
     pub fn outcomes(&self, pair: Pair) -> Outcomes {
-        self.0.get(&pair).copied().unwrap_or_default()
+        self.counted.get(&pair).copied().unwrap_or_default()
     }
 
     /// All that was counted, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (Pair, Outcomes)> {
-        self.0.iter().map(|(pair, outcomes)| (*pair, *outcomes))
+        self.counted.iter().map(|(pair, outcomes)| (*pair, *outcomes))
     }
 
     /// The chance that a direct attempt between two kinds of NAT opens a link.
     pub fn chance_of_classes(&self, one: Nat, other: Nat) -> f32 {
-        let prior = prior(one, other);
-        if prior <= 0.0 {
-            return 0.0; // UDP that is blocked is not learned away
-        }
-        let learned = self.outcomes(Pair::classes(one, other)).chance(prior, CLASSES_WEIGH);
-        within(learned, prior)
+        self.chances[one as usize][other as usize]
     }
 
     /// The chance that a direct attempt between these two opens a link.
     pub fn chance(&self, one: End, other: End) -> f32 {
         let chance = self.chance_of_strangers(one, other);
-        if chance <= 0.0 { chance } else { after(after(chance, one, other), other, one) }
+        let is_told = |end: End| end.reach != Reach::default();
+        let chance = if is_told(one) { after(chance, one, other) } else { chance };
+        if is_told(other) { after(chance, other, one) } else { chance }
     }
 
     /// The same, whatever came of their own attempts.
     fn chance_of_strangers(&self, one: End, other: End) -> f32 {
         let classes = self.chance_of_classes(one.nat, other.nat);
         let (Some(a), Some(b)) = (one.asn, other.asn) else { return classes };
-        if classes <= 0.0 {
-            return 0.0;
+        if classes <= 0.0 || self.counted.is_empty() {
+            return classes;
         }
-        let Some(outcomes) = self.0.get(&Pair::networks(a, b)) else { return classes };
+        let Some(outcomes) = self.counted.get(&Pair::networks(a, b)) else { return classes };
         classes * (outcomes.chance(USUAL, NETWORKS_WEIGH) / USUAL).clamp(KEPT, 1.0)
     }
 }
