@@ -40,7 +40,8 @@ fn ours_links_better_than_chance_stays_nearer_and_nobody_is_drowned() {
     assert!(ours.offload > 0.4 && ours.offload > best.offload + 0.2, "{} and {}", ours.offload, best.offload);
     assert!(best.full > 0.8, "everybody is sent to the same few: {}", best.full);
     assert!(oracle.connect > ours.connect, "nobody knows better: {}", oracle.connect);
-    assert!(ours.second_max <= 3.0 && best.second_max > 20.0, "{} and {}", ours.second_max, best.second_max);
+    // Three of the same second, and whoever meets it again.
+    assert!(ours.second_max <= 5.0 && best.second_max > 40.0, "{} and {}", ours.second_max, best.second_max);
 }
 
 #[test]
