@@ -185,7 +185,7 @@ mod tests {
         let here = |said| introduced.held(peer(9), said, after(6000), 1).here;
         // Those that were about to open when it spoke are not.
         let long = |ms| here(after(ms) + OPENS_WITHIN);
-        assert_eq!((here(NOW), long(0), long(1), long(5000), long(5001)), (2, 2, 1, 1, 0));
+        assert_eq!((here(after(1)), long(0), long(1), long(5000), long(5001)), (2, 2, 1, 1, 0));
     }
 
     #[test]
