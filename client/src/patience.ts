@@ -8,13 +8,11 @@ const REST_MS = 30_000;
 /** 8 minutes at most: 30 s doubled so many times. */
 const MOST_DOUBLED = 4;
 
-/** Most attempts under way at a time until one has worked. Of those who do not know their own NAT, more get none at all. */
+/**
+ * Most attempts under way at a time until one has worked; after so many in a row in vain it is likely us, and not those whom
+ * we tried. Of those who do not know their own NAT, more get none at all.
+ */
 export function mostAtOnce(knowsNat: boolean): number {
-  return knowsNat ? 3 : 2;
-}
-
-/** After so many attempts in a row in vain it is likely us, and not those whom we tried. */
-function mostInVain(knowsNat: boolean): number {
   return knowsNat ? 3 : 2;
 }
 
@@ -48,7 +46,7 @@ export class Patience {
   /** How many links to try for: fewer where many attempts fail; after many in a row one at a time, with a rest before it. */
   missing(now: number, { places, underWay, knowsNat }: Standing): number {
     const missing = Math.ceil(Math.max(0, places) * this.luck);
-    const further = this.#inVain - mostInVain(knowsNat);
+    const further = this.#inVain - mostAtOnce(knowsNat);
     if (further < 0) return missing;
     const restMs = REST_MS * 2 ** Math.min(further, MOST_DOUBLED);
     return underWay > 0 || now < this.#failedAt + restMs ? 0 : Math.min(1, missing);

@@ -99,9 +99,7 @@ impl Introduced {
     /// Introduces it to `caller`, for whom a slot is reserved from now on. Says whether it may be: the limit may have been
     /// reached since [`Introduced::held`] was asked. With `insist`, it may be a few times more.
     pub fn hold(&mut self, caller: PeerId, insist: bool, now: Timestamp, nodes: usize) -> bool {
-        self.0.retain(|introduction| introduction.is_fresh(now));
-        if let Some(known) = self.0.iter_mut().find(|introduction| introduction.with == caller) {
-            known.renew(now);
+        if self.renewed(caller, now) {
             return true;
         }
         let most = if insist { MOST_INSISTED } else { MOST_A_SECOND };
@@ -114,12 +112,16 @@ impl Introduced {
 
     /// It was given `target`, so one of its own slots is reserved too.
     pub fn given(&mut self, target: PeerId, now: Timestamp) {
-        self.0.retain(|introduction| introduction.is_fresh(now));
-        if let Some(known) = self.0.iter_mut().find(|introduction| introduction.with == target) {
-            known.renew(now);
-        } else if self.0.len() < MOST_HELD {
+        if !self.renewed(target, now) && self.0.len() < MOST_HELD {
             self.0.push(Introduction::new(target, now, false));
         }
+    }
+
+    /// Forgets what is over, and renews what is known of `with`; says whether anything is.
+    fn renewed(&mut self, with: PeerId, now: Timestamp) -> bool {
+        self.0.retain(|introduction| introduction.is_fresh(now));
+        let known = self.0.iter_mut().find(|introduction| introduction.with == with);
+        known.map(|known| known.renew(now)).is_some()
     }
 
     /// The other side left: its slot is free again.
@@ -267,12 +269,11 @@ mod tests {
             (10..250).filter(|n| introduced.hold(peer(*n), true, NOW, 1)).count(),
             MOST_INSISTED - MOST_A_SECOND
         );
-        let mut all = (1..100).flat_map(|second| (0..3).map(move |n| (second, n)));
-        let mut left = || {
-            all.next()
-                .map(|(second, n)| introduced.hold(peer(second * 2 + n), true, after_seconds(u64::from(second)), 1))
-        };
-        while left().is_some() {}
+        for second in 1..100 {
+            for n in 0..3 {
+                introduced.hold(peer(second * 2 + n), true, after_seconds(second.into()), 1);
+            }
+        }
         assert!(introduced.0.len() <= MOST_HELD);
     }
 

@@ -52,7 +52,7 @@ const CLASSES_WEIGH: f32 = 50.0;
 /// ... and that nothing stands between two networks like so many between them.
 const NETWORKS_WEIGH: f32 = 20.0;
 /// The chance of two kinds of NAT that usually meet. Attempts between others say nothing of the networks they are in.
-const USUAL: f32 = 0.9;
+pub(super) const USUAL: f32 = 0.9;
 /// Whatever is said, this share of the way from the table to certainty is not gone: nobody's reports can part two kinds
 /// that can meet.
 const KEPT: f32 = 0.25;
@@ -141,6 +141,13 @@ pub struct End {
     pub asn: Option<u32>,
     /// What came of its attempts so far.
     pub reach: Reach,
+}
+
+impl End {
+    /// Whether nothing is known of it, neither by its client nor by attempts.
+    pub fn is_unknown(&self) -> bool {
+        self.nat == Nat::Unknown && self.reach == Reach::default()
+    }
 }
 
 impl Pairs {

@@ -1,12 +1,12 @@
 //! What attempts tell of one peer's own network, beyond what its client found out: whether it is behind a firewall, what it is
 //! if nobody knows, and how its NAT filters.
 
-use super::nat::Nat;
+use super::nat::{Nat, Outcomes, USUAL};
 
 /// So many are told apart of each kind; after that the older ones count less.
 const MOST: u8 = 15;
-const USUAL: f32 = 0.9;
-const WEIGHT: f32 = 1.0;
+/// What is known of a peer's kind counts like so many attempts of its own.
+const KIND_WEIGHS: f32 = 1.0;
 
 /// Attempts of one kind that opened and failed, the latest [`MOST`] or so. A byte, since every row of a copy has two: the upper
 /// half tells how many opened.
@@ -40,12 +40,11 @@ impl Tally {
         *self = if has_opened { Self::new(opened + 1, failed) } else { Self::new(opened, failed + 1) };
     }
 
-    /// The chance that the next attempt opens, where `chance` is that of anybody of its kind, and counts like one attempt (the
-    /// mean of a beta distribution).
+    /// The chance that the next attempt opens, where `chance` is that of anybody of its kind.
     pub fn chance(self, chance: f32) -> f32 {
-        let [opened, failed] = [self.opened(), self.failed()].map(f32::from);
+        let came = Outcomes { opened: self.opened().into(), failed: self.failed().into() };
         let usual = chance.min(USUAL);
-        chance / usual * (usual * WEIGHT + opened) / (WEIGHT + opened + failed)
+        chance / usual * came.chance(usual, KIND_WEIGHS)
     }
 
     /// What is left of the chance of anybody to meet this one.
@@ -121,12 +120,9 @@ mod tests {
 
     use super::*;
 
-    fn tally(opened: u8, failed: u8) -> Tally {
-        Tally::new(opened, failed)
-    }
-
     #[test]
     fn few_attempts_tell_much_and_many_more() {
+        let tally = Tally::new;
         let near = |tally: Tally, chance: f32, expected: f32| (tally.chance(chance) - expected).abs() < 0.006;
         assert!(near(tally(0, 0), 0.98, 0.98) && near(tally(0, 0), 0.4, 0.4));
         assert!(near(tally(0, 1), 0.9, 0.45) && near(tally(0, 2), 0.9, 0.3) && near(tally(3, 1), 0.9, 0.78));

@@ -8,7 +8,7 @@ use super::{
     ids::PeerId,
     introductions::Held,
     member::{Member, Ranked},
-    nat::Nat,
+    nat::{End, Nat},
     place::{Prefix, Whereabouts},
     reach::Reach,
     score::Score,
@@ -36,6 +36,7 @@ const LIKELY: f32 = 0.6;
 const LIKELY_BLINDLY: f32 = LIKELY / 2.0;
 /// One place in so many is for peers that are yet to be tried.
 const EXPLORED: f64 = 5.0;
+
 /// What a peer asks for.
 #[derive(Clone, Copy, Debug)]
 pub struct Wish<'a> {
@@ -67,6 +68,11 @@ impl Wish<'_> {
     #[must_use]
     pub fn within(self, slots: usize, given: Held) -> Self {
         Self { want: self.want.min(slots.saturating_sub(given.here).max(1)), ..self }
+    }
+
+    /// The caller, as an end of attempts.
+    pub const fn end(&self) -> End {
+        End { nat: self.nat, asn: self.at.place.asn, reach: self.reach }
     }
 
     /// How many candidates to look for, so that enough are left whoever of them is excluded.
@@ -183,7 +189,7 @@ pub fn choose(
 ) -> Drawn {
     let verdicts = candidates.iter().map(|ranked| judge(ranked, wish, terrain)).collect();
     let drawn = Drawn { candidates, verdicts, listed: Vec::with_capacity(wish.want) };
-    let is_choosy = wish.nat != Nat::Unknown || wish.reach != Reach::default();
+    let is_choosy = !wish.end().is_unknown();
     let mut draw = Draw { drawn, slots: terrain.slots, is_choosy, reservations };
     draw.run(wish, rng);
     draw.drawn
@@ -284,12 +290,13 @@ impl<R: Reservations> Draw<'_, R> {
 fn judge(ranked: &Ranked, wish: &Wish<'_>, terrain: &Terrain<'_>) -> Verdict {
     match Factors::of(ranked, wish, terrain) {
         Ok(factors) => {
-            let is_elsewhere = factors.content <= LEAST_CONTENT;
             let likely = if [wish.nat, ranked.member.nat] == [Nat::Unknown; 2] { LIKELY_BLINDLY } else { LIKELY };
-            let needed = match factors {
-                Factors { nat, .. } if nat < likely => Step::Unlikely,
-                _ if is_elsewhere => Step::Playhead,
-                _ => Step::Fits,
+            let needed = if factors.nat < likely {
+                Step::Unlikely
+            } else if factors.content <= LEAST_CONTENT {
+                Step::Playhead
+            } else {
+                Step::Fits
             };
             Verdict { factors: Some(factors), held: None, fate: Fate::Passed(needed) }
         }
@@ -305,7 +312,7 @@ fn taken(member: &Member, held: Held, usual: usize, is_choosy: bool) -> Result<S
         return Err(Unfit::Full);
     }
     // Of whom nothing is known, one finds out first.
-    let is_being_tried = is_choosy && member.nat == Nat::Unknown && member.reach == Reach::default() && held.slots > 0;
+    let is_being_tried = is_choosy && member.end().is_unknown() && held.slots > 0;
     // What other nodes have reserved is a guess, which must not leave anybody alone.
     let is_busy = held.is_busy || !held.to_caller && (is_being_tried || guessed >= slots);
     let lacking = [(held.to_caller, Step::Tried), (is_busy, Step::Busy)];

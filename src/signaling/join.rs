@@ -4,7 +4,7 @@ use tracing::debug;
 
 use super::{CallError, Caller, Signaling};
 use crate::{
-    domain::{Member, Nat, Ranked, Reach, selection::Wish},
+    domain::{Member, Nat, Reach, selection::Wish},
     protocol::{JoinRequest, PeerList},
     telemetry::EVENTS,
 };
@@ -39,10 +39,9 @@ impl Signaling {
             nat,
             reach,
             playhead: request.playhead,
-            ..self.wish(caller, &request.swarm, request.want, &request.exclude)
+            ..self.wish(caller, &request.swarm, request.want.unwrap_or(policy.want), &request.exclude)
         };
-        let fits = |ranked: &Ranked| ground.terrain().fits(&wish, ranked);
-        let found = self.ranking.join(&request.swarm, member, wish.sample(), fits).await?;
+        let found = self.ranking.join(&request.swarm, member, wish.sample(), ground.fits(&wish)).await?;
         let list = self.listed(caller, &request.swarm, found, &wish, &ground, false);
         debug!(
             target: EVENTS, peer = %caller.peer, swarm = %request.swarm, size = list.swarm_size, listed = list.peers.len(),

@@ -39,7 +39,12 @@ impl Ground {
         if self.is_relayed { (Nat::Open, Reach::default()) } else { known }
     }
 
-    pub(super) fn terrain(&self) -> Terrain<'_> {
+    /// Whether somebody can be a candidate for this wish.
+    pub(super) fn fits<'a>(&'a self, wish: &'a Wish<'_>) -> impl Fn(&Ranked) -> bool + 'a {
+        |ranked| self.terrain().fits(wish, ranked)
+    }
+
+    fn terrain(&self) -> Terrain<'_> {
         Terrain { costs: &self.costs, pairs: &self.pairs, slots: self.slots, now: self.now }
     }
 }
@@ -49,7 +54,8 @@ impl Signaling {
     pub(super) async fn list(&self, caller: &Caller, request: &PeersRequest) -> Result<PeerList, RankingError> {
         let member = self.ranking.member(&request.swarm, caller.peer);
         let now = self.clock.now();
-        let ground = self.ground(&request.swarm, &self.policy(&caller.session, Some(&request.swarm)));
+        let policy = self.policy(&caller.session, Some(&request.swarm));
+        let ground = self.ground(&request.swarm, &policy);
         let known = member.as_ref().map_or_else(Default::default, |member| (member.nat, member.reach));
         let (nat, reach) = ground.network(known);
         let wish = Wish {
@@ -59,24 +65,16 @@ impl Signaling {
             urgent: request.urgent,
             is_lonely: member.as_ref().is_none_or(|member| member.degree == 0),
             said: member.as_ref().map_or(now, |member| member.said),
-            ..self.wish(caller, &request.swarm, request.want, &request.exclude)
+            ..self.wish(caller, &request.swarm, request.want.unwrap_or(policy.want), &request.exclude)
         };
-        let fits = |ranked: &Ranked| ground.terrain().fits(&wish, ranked);
-        let found = self.ranking.find(&request.swarm, caller.peer, wish.at, wish.sample(), fits).await?;
+        let found = self.ranking.find(&request.swarm, caller.peer, wish.at, wish.sample(), ground.fits(&wish)).await?;
         // A first list has nobody who could be told that it may not ask for reasons: it comes without.
         let explain = request.explain && caller.session.explain;
         Ok(self.listed(caller, &request.swarm, found, &wish, &ground, explain))
     }
 
-    /// What `caller` asks for, with its policy's number where it names none.
-    pub(super) fn wish<'a>(
-        &self,
-        caller: &Caller,
-        swarm: &SwarmId,
-        want: Option<u8>,
-        exclude: &'a [PeerId],
-    ) -> Wish<'a> {
-        let want = want.unwrap_or_else(|| self.policy(&caller.session, Some(swarm)).want);
+    /// What `caller` asks for, as long as nothing is known of it.
+    pub(super) fn wish<'a>(&self, caller: &Caller, swarm: &SwarmId, want: u8, exclude: &'a [PeerId]) -> Wish<'a> {
         Wish {
             caller: caller.peer,
             at: Whereabouts { place: self.geo.place(caller.session.address), prefix: caller.session.prefix() },
@@ -149,8 +147,7 @@ impl Signaling {
             want: if self.is_off(swarm) { 0 } else { policy.want.into() },
             exclude: &[],
         };
-        let fits = |ranked: &Ranked| ground.terrain().fits(&wish, ranked);
-        let candidates = self.ranking.look(swarm, snapshot, &wish.at, wish.sample(), fits);
+        let candidates = self.ranking.look(swarm, snapshot, &wish.at, wish.sample(), ground.fits(&wish));
         let drawn = draw(candidates, &wish, &ground, &mut Looking { ranking: &self.ranking, caller: asker.peer });
         drawn.listed().chain(drawn.others()).map(explained).collect()
     }

@@ -1,17 +1,13 @@
 //! What attempts have taught a client of its own network (`patience.ts`): how many to make at a time, and when to rest.
 
-/// Attempts at a time before the first link, ...
-const FIRST_TRIED: usize = 3;
-/// ... and of one that does not know its NAT.
-const FIRST_TRIED_BLINDLY: usize = 2;
-/// After so many in a row that the network made nothing of, it makes one at a time, ...
-const MOST_IN_VAIN: u32 = 3;
-/// ... and one that does not know its NAT after so many.
-const MOST_IN_VAIN_BLINDLY: u32 = 2;
-/// And not before a rest: so long, doubling with each that follows, ...
+/// Attempts at a time before the first link; after so many in a row that the network made nothing of, it makes one at a time.
+const MOST_AT_ONCE: usize = 3;
+/// Both, of one that does not know its NAT.
+const MOST_AT_ONCE_BLINDLY: usize = 2;
+/// That one not before a rest: so long, doubling with each that follows, ...
 const REST_MS: u32 = 30_000;
 /// ... up to 16 times.
-const MOST_DOUBLED: u32 = 4;
+const MOST_DOUBLED: usize = 4;
 /// So many attempts are taken to have worked before the first.
 const LUCK_WEIGHS: u32 = 2;
 
@@ -22,7 +18,7 @@ pub struct Patience {
     pub knows_nat: bool,
     opened: u32,
     unreachable: u32,
-    in_vain: u32,
+    in_vain: usize,
     rests_until: u32,
 }
 
@@ -37,7 +33,7 @@ impl Patience {
     pub fn unreachable(&mut self, now: u32) {
         self.unreachable += 1;
         self.in_vain += 1;
-        if let Some(more) = self.in_vain.checked_sub(self.most_in_vain()) {
+        if let Some(more) = self.in_vain.checked_sub(self.most_at_once()) {
             self.rests_until = now + (REST_MS << more.min(MOST_DOUBLED));
         }
     }
@@ -49,7 +45,7 @@ impl Patience {
 
     /// How many of so many missing links to try for, with so many attempts under way.
     pub fn missing(&self, missing: usize, attempts: usize, now: u32) -> usize {
-        if self.in_vain >= self.most_in_vain() {
+        if self.in_vain >= self.most_at_once() {
             let is_time = attempts == 0 && now >= self.rests_until;
             return missing.min(usize::from(is_time));
         }
@@ -58,12 +54,11 @@ impl Patience {
 
     /// How many attempts to begin now; the others wait until one has worked.
     pub fn at_once(&self, attempts: usize) -> usize {
-        let first = if self.knows_nat { FIRST_TRIED } else { FIRST_TRIED_BLINDLY };
-        if self.opened == 0 { first.saturating_sub(attempts) } else { usize::MAX }
+        if self.opened == 0 { self.most_at_once().saturating_sub(attempts) } else { usize::MAX }
     }
 
-    fn most_in_vain(&self) -> u32 {
-        if self.knows_nat { MOST_IN_VAIN } else { MOST_IN_VAIN_BLINDLY }
+    fn most_at_once(&self) -> usize {
+        if self.knows_nat { MOST_AT_ONCE } else { MOST_AT_ONCE_BLINDLY }
     }
 }
 

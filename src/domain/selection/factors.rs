@@ -4,7 +4,7 @@ use super::{Unfit, Wish};
 use crate::domain::{
     costs::{self, CostMap},
     member::{Member, PLAYHEADS, Ranked},
-    nat::{End, LEAST_CHANCE, Pairs},
+    nat::{LEAST_CHANCE, Pairs},
     time::Timestamp,
 };
 
@@ -43,8 +43,7 @@ impl Terrain<'_> {
         if !self.costs.may_meet(&wish.at, &member.whereabouts()) {
             return Err(Unfit::Apart);
         }
-        let here = End { nat: wish.nat, asn: wish.at.place.asn, reach: wish.reach };
-        let chance = self.pairs.chance(here, member.end());
+        let chance = self.pairs.chance(wish.end(), member.end());
         if chance < LEAST_CHANCE { Err(Unfit::Nat) } else { Ok(chance) }
     }
 }
